@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the hotremove selftests share: memory blocks, counters, page flags,
+ * the guest's own hypervisor (QMP), and the invariants checked after each test.
+ *
+ * Units are in the names: _bytes, _kb, _pages, _mib; pfn is a page frame
+ * number; block is the N of memoryN. Functions return 0 or a count on success
+ * and -errno on failure unless they say otherwise; none of them exits.
+ */
+#ifndef HR_H
+#define HR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HR_SYS_MEMORY "/sys/devices/system/memory"
+
+/* Does this kernel have MIGRATE_HOTREMOVE? Tests SKIP with this reason. */
+bool hr_supported(void);
+#define HR_SKIP_REASON "needs CONFIG_MIGRATE_HOTREMOVE"
+
+/* ---- memory blocks -------------------------------------------------- */
+
+unsigned long hr_block_bytes(void);
+unsigned long hr_block_pages(void);
+unsigned long hr_block_pfn(int block); /* first pfn of memoryN */
+
+/* One attribute of one block; a trailing newline is cut. */
+int hr_block_read(int block, const char *attr, char *buf, size_t len);
+/* One write(2) of exactly val; the errno of that write, negative. */
+int hr_block_write(int block, const char *attr, const char *val);
+bool hr_block_is(int block, const char *attr, const char *want);
+/* Offline with a bound: SIGALRM after seconds makes the kernel say -EINTR. */
+int hr_block_offline(int block, unsigned int seconds);
+
+/*
+ * Blocks above boot memory that are offline now (DIMMs present at boot, or
+ * plugged by hr_plug_mib()), ascending. Returns how many were stored.
+ */
+int hr_offline_blocks(int *blocks, int max);
+/* All blocks in a state ("online", "offline"), boot memory included. */
+int hr_blocks_in_state(const char *state, int *blocks, int max);
+
+/* ---- text files ------------------------------------------------------ */
+
+int hr_read_file(const char *path, char *buf, size_t len); /* bytes read */
+int hr_write_file(const char *path, const char *val);
+/* "name N" in /proc/vmstat, "Name: N kB" in /proc/meminfo; -ENOENT if absent. */
+long hr_vmstat(const char *name);
+long hr_meminfo_kb(const char *name);
+/* Sum of a per-zone statistic over one node (-1: all) and zone (NULL: all). */
+long hr_zoneinfo(int node, const char *zone, const char *name);
+
+/* ---- pages ------------------------------------------------------------ */
+
+/* /proc/kpageflags and /proc/kpagecount over [pfn, pfn + nr). */
+int hr_kpageflags(unsigned long pfn, unsigned long nr, uint64_t *flags);
+int hr_kpagecount(unsigned long pfn, unsigned long nr, uint64_t *count);
+/* Page frame behind a virtual address of this process, 0 if none. */
+unsigned long hr_virt_to_pfn(const void *addr);
+bool hr_pfn_in_block(unsigned long pfn, int block);
+
+/*
+ * Pages in a block that removal could not move: not free, not on or bound for
+ * an LRU list, not movable-ops, not offline, not a migratable huge page.
+ * Prints the first few to the TAP stream as diagnostics. Returns the count.
+ */
+long hr_unmovable_pages(int block);
+
+/* ---- the hypervisor, by QMP ------------------------------------------- */
+
+bool hr_qmp_available(void);
+/* Send one command (JSON text), wait for its reply; reply may be NULL. */
+int hr_qmp(const char *command, char *reply, size_t len);
+/* Resize virtio-mem `id` and wait until size == requested or seconds passed. */
+int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds);
+long hr_vmem_size_mib(const char *id);
+long hr_vmem_requested_mib(const char *id);
+
+/* ---- invariants ------------------------------------------------------- */
+
+/*
+ * evidence: counters agree with the free lists of every zone and type, no
+ * pageblock is left isolated, spans, present and managed pages are sane.
+ * Prints each violation as a diagnostic. Returns the number of violations.
+ */
+int hr_check_invariants(void);
+
+#endif /* HR_H */
