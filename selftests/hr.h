@@ -60,6 +60,11 @@ int hr_kpagecount(unsigned long pfn, unsigned long nr, uint64_t *count);
 /* Page frame behind a virtual address of this process, 0 if none. */
 unsigned long hr_virt_to_pfn(const void *addr);
 bool hr_pfn_in_block(unsigned long pfn, int block);
+/*
+ * GFP mask an allocated page was requested with, from page_owner (boot with
+ * page_owner=on); -ENOENT: free or not the first page, -EOPNOTSUPP: no page_owner.
+ */
+long hr_page_owner_gfp(unsigned long pfn);
 
 /*
  * Pages in a block that removal could not move: not free, not on or bound for

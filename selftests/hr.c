@@ -1,0 +1,910 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What the hotremove selftests share; hr.h says what each function promises. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hr.h"
+
+/* A violation or a blocker, as a TAP diagnostic. */
+static void __attribute__((format(printf, 1, 2))) diag(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("# ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+}
+
+bool hr_supported(void)
+{
+	glob_t g;
+	bool found = !glob(HR_SYS_MEMORY "/memory*/hotremove", 0, NULL, &g);
+
+	globfree(&g);
+	return found;
+}
+
+/* ---- text files ------------------------------------------------------ */
+
+int hr_read_file(const char *path, char *buf, size_t len)
+{
+	size_t used = 0;
+	ssize_t n = 0;
+	int fd, err;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (used < len - 1) {
+		n = read(fd, buf + used, len - 1 - used);
+		if (n <= 0)
+			break;
+		used += n;
+	}
+	err = errno;
+	close(fd);
+	if (n < 0)
+		return -err;
+	buf[used] = '\0';
+	return used;
+}
+
+int hr_write_file(const char *path, const char *val)
+{
+	size_t len = strlen(val);
+	ssize_t n;
+	int fd, err;
+
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = write(fd, val, len);
+	err = errno;
+	close(fd);
+	if (n < 0)
+		return -err;
+	return (size_t)n == len ? 0 : -EIO;
+}
+
+/* The number after "key" at the start of a line of path. */
+static long number_after(const char *path, const char *key)
+{
+	size_t keylen = strlen(key);
+	long value = -ENOENT;
+	char line[256];
+	FILE *f;
+
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, key, keylen)) {
+			value = strtol(line + keylen, NULL, 10);
+			break;
+		}
+	}
+	fclose(f);
+	return value;
+}
+
+/* Counters are batched per CPU; writing here folds the batches in. */
+static void refresh_counters(void)
+{
+	hr_write_file("/proc/sys/vm/stat_refresh", "1");
+}
+
+long hr_vmstat(const char *name)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s ", name);
+	refresh_counters();
+	return number_after("/proc/vmstat", key);
+}
+
+long hr_meminfo_kb(const char *name)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s:", name);
+	refresh_counters();
+	return number_after("/proc/meminfo", key);
+}
+
+long hr_zoneinfo(int node, const char *zone, const char *name)
+{
+	char line[256], cur_zone[32] = "", key[64];
+	long value, sum = -ENOENT;
+	int cur_node = -1;
+	FILE *f;
+
+	refresh_counters();
+	f = fopen("/proc/zoneinfo", "re");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Node %d, zone %31s", &cur_node, cur_zone) ==
+		    2)
+			continue;
+		/* "  pages free     N" opens the list of unnamed counters. */
+		if (sscanf(line, " pages %63s %ld", key, &value) != 2 &&
+		    sscanf(line, " %63s %ld", key, &value) != 2)
+			continue;
+		if (strcmp(key, name) || (node >= 0 && node != cur_node) ||
+		    (zone && strcmp(zone, cur_zone)))
+			continue;
+		sum = (sum < 0 ? 0 : sum) + value;
+	}
+	fclose(f);
+	return sum;
+}
+
+/* ---- memory blocks -------------------------------------------------- */
+
+unsigned long hr_block_bytes(void)
+{
+	char buf[32];
+
+	if (hr_read_file(HR_SYS_MEMORY "/block_size_bytes", buf, sizeof(buf)) <
+	    0)
+		return 0;
+	return strtoul(buf, NULL, 16);
+}
+
+unsigned long hr_block_pages(void)
+{
+	return hr_block_bytes() / sysconf(_SC_PAGESIZE);
+}
+
+unsigned long hr_block_pfn(int block)
+{
+	return block * hr_block_pages();
+}
+
+static void attr_path(char *path, size_t len, int block, const char *attr)
+{
+	snprintf(path, len, HR_SYS_MEMORY "/memory%d/%s", block, attr);
+}
+
+int hr_block_read(int block, const char *attr, char *buf, size_t len)
+{
+	char path[128];
+	int n;
+
+	attr_path(path, sizeof(path), block, attr);
+	n = hr_read_file(path, buf, len);
+	if (n > 0 && buf[n - 1] == '\n')
+		buf[n - 1] = '\0';
+	return n < 0 ? n : 0;
+}
+
+int hr_block_write(int block, const char *attr, const char *val)
+{
+	char path[128];
+
+	attr_path(path, sizeof(path), block, attr);
+	return hr_write_file(path, val);
+}
+
+bool hr_block_is(int block, const char *attr, const char *want)
+{
+	char buf[64];
+
+	return !hr_block_read(block, attr, buf, sizeof(buf)) &&
+	       !strcmp(buf, want);
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/*
+ * A timer for this thread only (another one may own alarm()), repeating: a
+ * signal that arrives just before write(2) would otherwise be lost.
+ */
+int hr_block_offline(int block, unsigned int seconds)
+{
+	struct sigaction act = { .sa_handler = on_alarm }, old;
+	struct itimerspec when = {
+		.it_value.tv_sec = seconds,
+		.it_interval.tv_nsec = 100 * 1000 * 1000,
+	};
+	struct sigevent ev = {
+		.sigev_notify = SIGEV_THREAD_ID,
+		.sigev_signo = SIGALRM,
+		._sigev_un._tid = syscall(SYS_gettid),
+	};
+	timer_t timer;
+	int ret;
+
+	if (timer_create(CLOCK_MONOTONIC, &ev, &timer))
+		return -errno;
+	sigaction(SIGALRM, &act, &old);
+	timer_settime(timer, 0, &when, NULL);
+	ret = hr_block_write(block, "state", "offline");
+	timer_delete(timer);
+	sigaction(SIGALRM, &old, NULL);
+	return ret;
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+int hr_blocks_in_state(const char *state, int *blocks, int max)
+{
+	int block, n = 0;
+	size_t i;
+	glob_t g;
+
+	if (!glob(HR_SYS_MEMORY "/memory[0-9]*", 0, NULL, &g)) {
+		for (i = 0; i < g.gl_pathc && n < max; i++) {
+			block = atoi(strrchr(g.gl_pathv[i], 'y') + 1);
+			if (hr_block_is(block, "state", state))
+				blocks[n++] = block;
+		}
+	}
+	globfree(&g);
+	qsort(blocks, n, sizeof(*blocks), compare_ints);
+	return n;
+}
+
+/* Boot memory starts online and tests put it back: what is offline is not boot memory. */
+int hr_offline_blocks(int *blocks, int max)
+{
+	return hr_blocks_in_state("offline", blocks, max);
+}
+
+/* ---- pages ------------------------------------------------------------ */
+
+static int read_u64s(const char *path, unsigned long index, unsigned long nr,
+		     uint64_t *out)
+{
+	size_t want = nr * sizeof(*out), done = 0;
+	ssize_t n = 0;
+	int fd, err;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (done < want) {
+		n = pread(fd, (char *)out + done, want - done,
+			  index * sizeof(*out) + done);
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	err = errno;
+	close(fd);
+	if (n < 0)
+		return -err;
+	return done == want ? 0 : -ENODATA;
+}
+
+int hr_kpageflags(unsigned long pfn, unsigned long nr, uint64_t *flags)
+{
+	return read_u64s("/proc/kpageflags", pfn, nr, flags);
+}
+
+int hr_kpagecount(unsigned long pfn, unsigned long nr, uint64_t *count)
+{
+	return read_u64s("/proc/kpagecount", pfn, nr, count);
+}
+
+unsigned long hr_virt_to_pfn(const void *addr)
+{
+	const uint64_t present = 1ULL << 63, pfn_mask = (1ULL << 55) - 1;
+	uint64_t entry;
+
+	if (read_u64s("/proc/self/pagemap",
+		      (uintptr_t)addr / sysconf(_SC_PAGESIZE), 1, &entry))
+		return 0;
+	return entry & present ? entry & pfn_mask : 0;
+}
+
+bool hr_pfn_in_block(unsigned long pfn, int block)
+{
+	unsigned long first = hr_block_pfn(block);
+
+	return pfn >= first && pfn < first + hr_block_pages();
+}
+
+long hr_page_owner_gfp(unsigned long pfn)
+{
+	unsigned int order, mask;
+	unsigned long owner_pfn;
+	char record[4096];
+	const char *line;
+	ssize_t n;
+	int fd;
+
+	fd = open("/sys/kernel/debug/page_owner", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -EOPNOTSUPP;
+	/* The file's offset is a pfn: the first allocated page from there on. */
+	n = pread(fd, record, sizeof(record) - 1, pfn);
+	close(fd);
+	if (n < 0)
+		return -EOPNOTSUPP;
+	record[n] = '\0';
+	line = strstr(record, "\nPFN ");
+	if (!line || sscanf(line, "\nPFN %lx", &owner_pfn) != 1 ||
+	    owner_pfn != pfn ||
+	    sscanf(record, "Page allocated via order %u, mask 0x%x", &order,
+		   &mask) != 2)
+		return -ENOENT;
+	return mask;
+}
+
+/* Bit numbers of /proc/kpageflags, include/uapi/linux/kernel-page-flags.h. */
+#define KPF(bit) (1ULL << (bit))
+#define KPF_UPTODATE KPF(3)
+#define KPF_LRU KPF(5)
+#define KPF_SLAB KPF(7)
+#define KPF_BUDDY KPF(10)
+#define KPF_ANON KPF(12)
+#define KPF_SWAPCACHE KPF(13)
+#define KPF_HUGE KPF(17)
+#define KPF_NOPAGE KPF(20)
+#define KPF_OFFLINE KPF(23)
+#define KPF_PGTABLE KPF(26)
+#define KPF_RESERVED KPF(32)
+
+/*
+ * Flags alone cannot tell a page waiting in a pcp list from a vmalloc page:
+ * neither has any. page_owner can: free pages have no record there, and an
+ * allocated one shows whether the request was eligible for ZONE_MOVABLE. That
+ * also covers pages on their way to an LRU list and movable_ops pages.
+ */
+static bool unmovable(unsigned long pfn, uint64_t flags)
+{
+	const long movable_zone = 0x02 |
+				  0x08; /* __GFP_HIGHMEM, __GFP_MOVABLE */
+	long gfp;
+
+	if (flags & (KPF_SLAB | KPF_PGTABLE | KPF_RESERVED))
+		return true;
+	if (flags & (KPF_BUDDY | KPF_LRU | KPF_OFFLINE | KPF_NOPAGE | KPF_HUGE))
+		return false;
+	gfp = hr_page_owner_gfp(pfn);
+	if (gfp >= 0)
+		return (gfp & movable_zone) != movable_zone;
+	/* No record: free, or the tail of an allocation judged by its head. */
+	if (gfp == -ENOENT)
+		return false;
+	/* No page_owner: let pass what looks like user memory or a free page. */
+	return flags && !(flags & (KPF_ANON | KPF_SWAPCACHE | KPF_UPTODATE));
+}
+
+long hr_unmovable_pages(int block)
+{
+	const int max_shown = 8;
+	unsigned long i, pfn = hr_block_pfn(block), nr = hr_block_pages();
+	uint64_t *flags, now;
+	long found = 0;
+	int ret;
+
+	flags = malloc(nr * sizeof(*flags));
+	if (!flags)
+		return -ENOMEM;
+	ret = hr_kpageflags(pfn, nr, flags);
+	for (i = 0; !ret && i < nr; i++) {
+		/* Twice: between the two reads of one look the page may be reused. */
+		if (!unmovable(pfn + i, flags[i]) ||
+		    hr_kpageflags(pfn + i, 1, &now) || !unmovable(pfn + i, now))
+			continue;
+		if (found++ < max_shown)
+			diag("memory%d: pfn 0x%lx flags 0x%llx gfp 0x%lx is unmovable",
+			     block, pfn + i, (unsigned long long)now,
+			     hr_page_owner_gfp(pfn + i));
+	}
+	free(flags);
+	return ret ? ret : found;
+}
+
+/* ---- the hypervisor, by QMP ------------------------------------------- */
+
+#define QMP_PORT "/dev/virtio-ports/qmp"
+#define QMP_LIMIT_MS 10000
+
+static long long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+static void pause_ms(int ms)
+{
+	poll(NULL, 0, ms);
+}
+
+bool hr_qmp_available(void)
+{
+	return !access(QMP_PORT, R_OK | W_OK);
+}
+
+/* Only one process can have the port open; wait for the other one. */
+static int qmp_open(void)
+{
+	long long limit = now_ms() + QMP_LIMIT_MS;
+	int fd;
+
+	while ((fd = open(QMP_PORT, O_RDWR | O_CLOEXEC | O_NONBLOCK)) < 0) {
+		if (errno != EBUSY || now_ms() > limit)
+			return -errno;
+		pause_ms(10);
+	}
+	return fd;
+}
+
+static int qmp_send(int fd, const char *text, long long limit)
+{
+	size_t len = strlen(text);
+	ssize_t n;
+
+	while (len) {
+		n = write(fd, text, len);
+		if (n > 0) {
+			text += n;
+			len -= n;
+		} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			return -errno;
+		} else if (now_ms() > limit) {
+			return -ETIMEDOUT;
+		} else {
+			/* Full, or the host side is not connected yet. */
+			pause_ms(10);
+		}
+	}
+	return 0;
+}
+
+/* Lines until the one that carries id; greeting and events are passed over. */
+static int qmp_receive(int fd, const char *id, char *reply, size_t len,
+		       long long limit)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	size_t used = 0;
+	char c;
+
+	while (now_ms() < limit) {
+		if (poll(&p, 1, 100) <= 0 || read(fd, &c, 1) != 1) {
+			/* Host not connected: poll says HUP at once. */
+			pause_ms(1);
+			continue;
+		}
+		if (c != '\n') {
+			if (used < len - 1)
+				reply[used++] = c;
+			continue;
+		}
+		reply[used] = '\0';
+		used = 0;
+		if (strstr(reply, id))
+			return strstr(reply, "\"error\"") ? -EIO : 0;
+	}
+	return -ETIMEDOUT;
+}
+
+static int qmp_transact(int fd, const char *command, char *reply, size_t len)
+{
+	static unsigned int serial;
+	long long limit = now_ms() + QMP_LIMIT_MS;
+	char text[1024], id[48];
+	int ret;
+
+	while (isspace((unsigned char)*command))
+		command++;
+	if (*command != '{')
+		return -EINVAL;
+	snprintf(id, sizeof(id), "\"hr-%d-%u\"", getpid(), serial++);
+	ret = snprintf(text, sizeof(text), "{\"id\": %s, %s\n", id,
+		       command + 1);
+	if ((size_t)ret >= sizeof(text))
+		return -E2BIG;
+	ret = qmp_send(fd, text, limit);
+	return ret ? ret : qmp_receive(fd, id, reply, len, limit);
+}
+
+int hr_qmp(const char *command, char *reply, size_t len)
+{
+	char ignored[4096];
+	int fd, ret;
+
+	fd = qmp_open();
+	if (fd < 0)
+		return fd;
+	/* An error if an earlier process did it: all that counts is the command. */
+	qmp_transact(fd, "{\"execute\": \"qmp_capabilities\"}", ignored,
+		     sizeof(ignored));
+	ret = qmp_transact(fd, command, reply ? reply : ignored,
+			   reply ? len : sizeof(ignored));
+	close(fd);
+	return ret;
+}
+
+static long vmem_get_mib(const char *id, const char *property)
+{
+	char command[256], reply[4096];
+	const char *value;
+	int ret;
+
+	snprintf(
+		command, sizeof(command),
+		"{\"execute\": \"qom-get\", \"arguments\": {\"path\": \"/machine/peripheral/%s\", \"property\": \"%s\"}}",
+		id, property);
+	ret = hr_qmp(command, reply, sizeof(reply));
+	if (ret)
+		return ret;
+	value = strstr(reply, "\"return\":");
+	if (!value)
+		return -EPROTO;
+	return strtoull(value + strlen("\"return\":"), NULL, 10) >> 20;
+}
+
+long hr_vmem_size_mib(const char *id)
+{
+	return vmem_get_mib(id, "size");
+}
+
+long hr_vmem_requested_mib(const char *id)
+{
+	return vmem_get_mib(id, "requested-size");
+}
+
+int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds)
+{
+	long long limit = now_ms() + seconds * 1000LL;
+	char command[256];
+	long size;
+	int ret;
+
+	snprintf(
+		command, sizeof(command),
+		"{\"execute\": \"qom-set\", \"arguments\": {\"path\": \"/machine/peripheral/%s\", \"property\": \"requested-size\", \"value\": %llu}}",
+		id, (unsigned long long)mib << 20);
+	ret = hr_qmp(command, NULL, 0);
+	if (ret)
+		return ret;
+	for (;;) {
+		size = hr_vmem_size_mib(id);
+		if (size < 0)
+			return size;
+		if ((unsigned long)size == mib)
+			return 0;
+		if (now_ms() > limit)
+			return -ETIMEDOUT;
+		pause_ms(20);
+	}
+}
+
+/* ---- invariants ------------------------------------------------------- */
+
+#define MAX_ZONES 32
+
+/* One zone as two files see it; pages throughout. */
+struct zone_view {
+	int node;
+	char name[16];
+	/* /proc/zoneinfo */
+	long spanned, present, managed, hotremove;
+	long nr_free_pages, nr_free_cma, nr_free_hotremove;
+	/* /proc/pagetypeinfo */
+	long listed, listed_cma, listed_hotremove;
+	long blocks_hotremove, blocks_isolate;
+	bool capped; /* a list too long for pagetypeinfo to count */
+};
+
+struct memory_view {
+	struct zone_view zone[MAX_ZONES];
+	int nr;
+	long pageblock_pages;
+};
+
+static struct zone_view *find_zone(struct memory_view *m, int node,
+				   const char *name)
+{
+	int i;
+
+	for (i = 0; i < m->nr; i++)
+		if (m->zone[i].node == node && !strcmp(m->zone[i].name, name))
+			return &m->zone[i];
+	return NULL;
+}
+
+static void read_zoneinfo(struct memory_view *m)
+{
+	struct zone_view *z = NULL;
+	char line[256], key[64], name[16];
+	long value;
+	int node;
+	FILE *f;
+
+	memset(m, 0, sizeof(*m));
+	refresh_counters();
+	f = fopen("/proc/zoneinfo", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Node %d, zone %15s", &node, name) == 2) {
+			if (m->nr == MAX_ZONES)
+				break;
+			z = &m->zone[m->nr++];
+			z->node = node;
+			strcpy(z->name, name);
+		} else if (z && sscanf(line, " %63s %ld", key, &value) == 2) {
+			struct {
+				const char *key;
+				long *value;
+			} wanted[] = {
+				{ "spanned", &z->spanned },
+				{ "present", &z->present },
+				{ "managed", &z->managed },
+				{ "hotremove", &z->hotremove },
+				{ "nr_free_pages", &z->nr_free_pages },
+				{ "nr_free_cma", &z->nr_free_cma },
+				{ "nr_free_hotremove", &z->nr_free_hotremove },
+			};
+			size_t i;
+
+			for (i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+				if (!strcmp(key, wanted[i].key))
+					*wanted[i].value = value;
+		}
+	}
+	if (f)
+		fclose(f);
+}
+
+/* "Node 0, zone Normal, type CMA  N0 >N1 ...": free pages, all orders. */
+static long sum_free_lists(char *counts, bool *capped)
+{
+	long pages = 0;
+	int order = 0;
+	char *word;
+
+	for (word = strtok(counts, " \n"); word; word = strtok(NULL, " \n")) {
+		if (*word == '>') {
+			*capped = true;
+			word++;
+		}
+		pages += atol(word) << order++;
+	}
+	return pages;
+}
+
+/* Which column of the pageblock table a type is; the first one is 0. */
+static int column_of(const char *header, const char *type)
+{
+	char copy[512], *word;
+	int column = 0;
+
+	snprintf(copy, sizeof(copy), "%s", header);
+	for (word = strtok(copy, " \n"); word; word = strtok(NULL, " \n")) {
+		if (!strcmp(word, type))
+			return column;
+		column++;
+	}
+	return -1;
+}
+
+static long nth_number(const char *text, int n)
+{
+	char *end;
+	long value = 0;
+
+	if (n < 0)
+		return 0;
+	do {
+		value = strtol(text, &end, 10);
+		if (end == text)
+			return 0;
+		text = end;
+	} while (n--);
+	return value;
+}
+
+static void read_pagetypeinfo(struct memory_view *m)
+{
+	static const char table[] = "Number of blocks type";
+	int node, at, col_hotremove = -1, col_isolate = -1;
+	char line[512], name[16], type[32];
+	bool in_table = false;
+	struct zone_view *z;
+	long pages;
+	FILE *f;
+
+	f = fopen("/proc/pagetypeinfo", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		sscanf(line, "Pages per block: %ld", &m->pageblock_pages);
+		/* One table of each kind per node; a third one is of no use here. */
+		if (!strncmp(line, "Number of mixed", 15) ||
+		    !strncmp(line, "Page block order", 16))
+			in_table = false;
+		if (!strncmp(line, table, sizeof(table) - 1)) {
+			col_hotremove =
+				column_of(line + sizeof(table), "HotRemove");
+			col_isolate =
+				column_of(line + sizeof(table), "Isolate");
+			in_table = true;
+		} else if (sscanf(line, "Node %d, zone %15[^,], type %31s%n",
+				  &node, name, type, &at) == 3) {
+			z = find_zone(m, node, name);
+			if (!z)
+				continue;
+			pages = sum_free_lists(line + at, &z->capped);
+			/* Isolated pages are free but counted nowhere. */
+			if (strcmp(type, "Isolate"))
+				z->listed += pages;
+			if (!strcmp(type, "CMA"))
+				z->listed_cma = pages;
+			if (!strcmp(type, "HotRemove"))
+				z->listed_hotremove = pages;
+		} else if (in_table && sscanf(line, "Node %d, zone %15s%n",
+					      &node, name, &at) == 2) {
+			z = find_zone(m, node, name);
+			if (!z)
+				continue;
+			z->blocks_hotremove =
+				nth_number(line + at, col_hotremove);
+			z->blocks_isolate = nth_number(line + at, col_isolate);
+		}
+	}
+	if (f)
+		fclose(f);
+}
+
+static long broken(bool show, const struct zone_view *z, const char *what,
+		   long a, long b)
+{
+	if (show)
+		diag("Node %d, zone %s: %s: %ld, %ld", z->node, z->name, what,
+		     a, b);
+	return 1;
+}
+
+static long check_zone(const struct zone_view *z, long pageblock_pages,
+		       bool show)
+{
+	long bad = 0;
+
+	if (z->present > z->spanned)
+		bad += broken(show, z, "present above spanned", z->present,
+			      z->spanned);
+	if (z->managed > z->present)
+		bad += broken(show, z, "managed above present", z->managed,
+			      z->present);
+	if (z->nr_free_pages > z->managed)
+		bad += broken(show, z, "free above managed", z->nr_free_pages,
+			      z->managed);
+	if (z->blocks_isolate)
+		bad += broken(show, z, "isolated pageblocks, expected",
+			      z->blocks_isolate, 0);
+	if (z->blocks_hotremove * pageblock_pages != z->hotremove)
+		bad += broken(show, z,
+			      "pages in HotRemove pageblocks, hotremove",
+			      z->blocks_hotremove * pageblock_pages,
+			      z->hotremove);
+	if (z->capped)
+		return bad;
+	if (z->listed != z->nr_free_pages)
+		bad += broken(show, z, "pages on free lists, nr_free_pages",
+			      z->listed, z->nr_free_pages);
+	if (z->listed_cma != z->nr_free_cma)
+		bad += broken(show, z, "pages on CMA lists, nr_free_cma",
+			      z->listed_cma, z->nr_free_cma);
+	if (z->listed_hotremove != z->nr_free_hotremove)
+		bad += broken(show, z,
+			      "pages on HotRemove lists, nr_free_hotremove",
+			      z->listed_hotremove, z->nr_free_hotremove);
+	return bad;
+}
+
+/* Present pages of all blocks whose hotremove attribute is not "no". */
+static long hotremove_pages_of_blocks(void)
+{
+	static int blocks[4096];
+	unsigned long armed, all;
+	long pages = 0;
+	char buf[64];
+	int i, n;
+
+	n = hr_blocks_in_state("online", blocks, 4096);
+	for (i = 0; i < n; i++) {
+		if (hr_block_read(blocks[i], "hotremove", buf, sizeof(buf)))
+			continue;
+		if (!strcmp(buf, "yes"))
+			pages += hr_block_pages();
+		else if (sscanf(buf, "partial %lu/%lu", &armed, &all) == 2 &&
+			 all)
+			pages += hr_block_pages() / all * armed;
+	}
+	return pages;
+}
+
+static long check_totals(const struct memory_view *m, bool show)
+{
+	long hotremove = 0, free_hotremove = 0, bad = 0, pages;
+	long kb = sysconf(_SC_PAGESIZE) / 1024;
+	int i;
+
+	if (!hr_supported())
+		return 0;
+	for (i = 0; i < m->nr; i++) {
+		hotremove += m->zone[i].hotremove;
+		free_hotremove += m->zone[i].nr_free_hotremove;
+	}
+	pages = hotremove_pages_of_blocks();
+	if (pages != hotremove) {
+		bad++;
+		if (show)
+			diag("hotremove pages of blocks: %ld, of zones: %ld",
+			     pages, hotremove);
+	}
+	pages = hr_meminfo_kb("HotRemoveTotal") / kb;
+	if (pages != hotremove) {
+		bad++;
+		if (show)
+			diag("HotRemoveTotal: %ld pages, zones: %ld", pages,
+			     hotremove);
+	}
+	pages = hr_meminfo_kb("HotRemoveFree") / kb;
+	if (pages != free_hotremove) {
+		bad++;
+		if (show)
+			diag("HotRemoveFree: %ld pages, zones: %ld", pages,
+			     free_hotremove);
+	}
+	return bad;
+}
+
+static long check_once(bool show)
+{
+	struct memory_view m;
+	long bad = 0;
+	int i;
+
+	read_zoneinfo(&m);
+	read_pagetypeinfo(&m);
+	if (!m.nr || !m.pageblock_pages) {
+		diag("no zones in /proc/zoneinfo or nothing in /proc/pagetypeinfo");
+		return 1;
+	}
+	for (i = 0; i < m.nr; i++)
+		if (m.zone[i].present)
+			bad += check_zone(&m.zone[i], m.pageblock_pages, show);
+	return bad + check_totals(&m, show);
+}
+
+/*
+ * The files are read one after the other while the system runs, so a single
+ * disagreement proves nothing. Drift is for ever: it survives every retry,
+ * whereas one look in a quiet moment is enough to acquit.
+ */
+int hr_check_invariants(void)
+{
+	const long long limit = now_ms() + 10 * 1000;
+
+	while (check_once(false)) {
+		if (now_ms() > limit)
+			return check_once(true);
+		pause_ms(20);
+	}
+	return 0;
+}
