@@ -217,11 +217,12 @@ static void on_alarm(int sig)
  * A timer for this thread only (another one may own alarm()), repeating: a
  * signal that arrives just before write(2) would otherwise be lost.
  */
-int hr_block_offline(int block, unsigned int seconds)
+int hr_block_offline_usec(int block, unsigned long usec)
 {
 	struct sigaction act = { .sa_handler = on_alarm }, old;
 	struct itimerspec when = {
-		.it_value.tv_sec = seconds,
+		.it_value.tv_sec = usec / 1000000,
+		.it_value.tv_nsec = usec % 1000000 * 1000,
 		.it_interval.tv_nsec = 100 * 1000 * 1000,
 	};
 	struct sigevent ev = {
@@ -240,6 +241,11 @@ int hr_block_offline(int block, unsigned int seconds)
 	timer_delete(timer);
 	sigaction(SIGALRM, &old, NULL);
 	return ret;
+}
+
+int hr_block_offline(int block, unsigned int seconds)
+{
+	return hr_block_offline_usec(block, seconds * 1000000UL);
 }
 
 static int compare_ints(const void *a, const void *b)
@@ -596,6 +602,72 @@ int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds)
 	}
 }
 
+/* ---- blocks for a test ------------------------------------------------- */
+
+#define VMEM "vm0"
+#define MAX_TAKEN 64
+/* Far beyond what an offline or an unplug needs under emulation. */
+#define TAKE_LIMIT_S 60
+
+static int taken[MAX_TAKEN], nr_taken;
+static long vmem_mib_before = -1;
+
+/* Grow vm0 without letting the new blocks come online. */
+static int plug_blocks(int missing)
+{
+	static const char policy[] = HR_SYS_MEMORY "/auto_online_blocks";
+	long mib = hr_vmem_size_mib(VMEM);
+	char old[32];
+	int ret;
+
+	if (mib < 0)
+		return mib;
+	if (hr_read_file(policy, old, sizeof(old)) < 0 ||
+	    hr_write_file(policy, "offline"))
+		return -EIO;
+	if (vmem_mib_before < 0)
+		vmem_mib_before = mib;
+	mib += missing * (hr_block_bytes() >> 20);
+	ret = hr_vmem_resize(VMEM, mib, TAKE_LIMIT_S);
+	hr_write_file(policy, old);
+	return ret;
+}
+
+int hr_take_blocks(int *blocks, int want, int max)
+{
+	int n = hr_offline_blocks(blocks, max);
+
+	if (n < want && hr_qmp_available() && !plug_blocks(want - n))
+		n = hr_offline_blocks(blocks, max);
+	for (nr_taken = 0; nr_taken < n && nr_taken < MAX_TAKEN; nr_taken++)
+		taken[nr_taken] = blocks[nr_taken];
+	return n;
+}
+
+int hr_return_blocks(void)
+{
+	int err, ret = 0;
+
+	while (nr_taken) {
+		int block = taken[--nr_taken];
+
+		if (!hr_block_is(block, "state", "online"))
+			continue;
+		err = hr_block_offline(block, TAKE_LIMIT_S);
+		if (err) {
+			diag("memory%d does not go offline: %s", block,
+			     strerror(-err));
+			ret = err;
+		}
+	}
+	if (vmem_mib_before >= 0) {
+		err = hr_vmem_resize(VMEM, vmem_mib_before, TAKE_LIMIT_S);
+		ret = err ? err : ret;
+		vmem_mib_before = -1;
+	}
+	return ret;
+}
+
 /* ---- invariants ------------------------------------------------------- */
 
 #define MAX_ZONES 32
@@ -718,6 +790,35 @@ static long nth_number(const char *text, int n)
 		text = end;
 	} while (n--);
 	return value;
+}
+
+long hr_pageblocks(const char *type)
+{
+	static const char table[] = "Number of blocks type";
+	bool in_table = false;
+	int at, column = -1;
+	char line[512];
+	long sum = 0;
+	FILE *f;
+
+	f = fopen("/proc/pagetypeinfo", "re");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, table, sizeof(table) - 1)) {
+			column = column_of(line + sizeof(table), type);
+			in_table = true;
+			continue;
+		}
+		at = 0;
+		sscanf(line, "Node %*d, zone %*s%n", &at);
+		if (!at)
+			in_table = false;
+		else if (in_table)
+			sum += nth_number(line + at, column);
+	}
+	fclose(f);
+	return column < 0 ? -ENOENT : sum;
 }
 
 static void read_pagetypeinfo(struct memory_view *m)

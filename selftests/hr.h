@@ -33,6 +33,8 @@ int hr_block_write(int block, const char *attr, const char *val);
 bool hr_block_is(int block, const char *attr, const char *want);
 /* Offline with a bound: SIGALRM after seconds makes the kernel say -EINTR. */
 int hr_block_offline(int block, unsigned int seconds);
+/* The same with a first signal after usec, to stop an offline half-way. */
+int hr_block_offline_usec(int block, unsigned long usec);
 
 /*
  * Blocks above boot memory that are offline now (DIMMs present at boot, or
@@ -41,6 +43,15 @@ int hr_block_offline(int block, unsigned int seconds);
 int hr_offline_blocks(int *blocks, int max);
 /* All blocks in a state ("online", "offline"), boot memory included. */
 int hr_blocks_in_state(const char *state, int *blocks, int max);
+
+/*
+ * Find at least want offline blocks, growing virtio-mem vm0 if the DIMMs are
+ * not enough; max may be more. Returns how many, less than want if there is no
+ * more. hr_return_blocks() offlines those the test left online and takes vm0
+ * back to the size it had: for FIXTURE_TEARDOWN, harmless without a take.
+ */
+int hr_take_blocks(int *blocks, int want, int max);
+int hr_return_blocks(void);
 
 /* ---- text files ------------------------------------------------------ */
 
@@ -51,6 +62,8 @@ long hr_vmstat(const char *name);
 long hr_meminfo_kb(const char *name);
 /* Sum of a per-zone statistic over one node (-1: all) and zone (NULL: all). */
 long hr_zoneinfo(int node, const char *zone, const char *name);
+/* Pageblocks of a type ("HotRemove", "Isolate"), all zones, by pagetypeinfo. */
+long hr_pageblocks(const char *type);
 
 /* ---- pages ------------------------------------------------------------ */
 
