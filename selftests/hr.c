@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <time.h>
@@ -329,6 +330,58 @@ bool hr_pfn_in_block(unsigned long pfn, int block)
 	unsigned long first = hr_block_pfn(block);
 
 	return pfn >= first && pfn < first + hr_block_pages();
+}
+
+long hr_pages_in_block(const void *addr, size_t bytes, int block)
+{
+	const size_t page = sysconf(_SC_PAGESIZE), nr = bytes / page;
+	const uint64_t present = 1ULL << 63, pfn_mask = (1ULL << 55) - 1;
+	uint64_t *entries = malloc(nr * sizeof(*entries));
+	long inside = 0;
+	size_t i;
+	int ret;
+
+	if (!entries)
+		return -ENOMEM;
+	ret = read_u64s("/proc/self/pagemap", (uintptr_t)addr / page, nr,
+			entries);
+	for (i = 0; !ret && i < nr; i++)
+		inside += entries[i] & present &&
+			  hr_pfn_in_block(entries[i] & pfn_mask, block);
+	free(entries);
+	return ret ? ret : inside;
+}
+
+/* Not to be used up while looking for a block. */
+#define SPARE_KB (64 * 1024)
+
+void *hr_anon_in_block(int block, size_t bytes, int advice, bool keep)
+{
+	const size_t all = hr_meminfo_kb("MemTotal") * 1024 / bytes * bytes;
+	const long enough = bytes / sysconf(_SC_PAGESIZE) / 8 * 7;
+	char *map, *at, *end;
+
+	map = mmap(NULL, all, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return NULL;
+	end = map + all;
+	madvise(map, all, advice);
+	for (at = map; at < end; at += bytes) {
+		if (hr_meminfo_kb("MemAvailable") <
+		    SPARE_KB + (long)(bytes / 1024))
+			break;
+		memset(at, 0xa5, bytes);
+		if (hr_pages_in_block(at, bytes, block) < enough)
+			continue;
+		if (!keep) {
+			munmap(map, at - map);
+			munmap(at + bytes, end - at - bytes);
+		}
+		return at;
+	}
+	munmap(map, all);
+	return NULL;
 }
 
 long hr_page_owner_gfp(unsigned long pfn)

@@ -73,6 +73,15 @@ int hr_kpagecount(unsigned long pfn, unsigned long nr, uint64_t *count);
 /* Page frame behind a virtual address of this process, 0 if none. */
 unsigned long hr_virt_to_pfn(const void *addr);
 bool hr_pfn_in_block(unsigned long pfn, int block);
+/* Pages of [addr, addr + bytes) that are in memory and lie in block. */
+long hr_pages_in_block(const void *addr, size_t bytes, int block);
+/*
+ * Touch private anonymous memory until `bytes` in a row lie (nearly all) in
+ * block, trying as much as is available; advice is for madvise(2). What had to
+ * be touched on the way stays allocated if keep. NULL if the block is never
+ * reached. The caller unmaps what is returned; what was kept goes at exit.
+ */
+void *hr_anon_in_block(int block, size_t bytes, int advice, bool keep);
 /*
  * GFP mask an allocated page was requested with, from page_owner (boot with
  * page_owner=on); -ENOENT: free or not the first page, -EOPNOTSUPP: no page_owner.
