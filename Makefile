@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0
+# From a pristine machine to a verdict: `make` and `make check` are all you need.
+
+# All the knobs. Set them on the command line or in the environment.
+## the kernel to start from: a git tree or an unpacked tarball (never written to); empty: Debian's source package
+KERNEL_SRC  ?=
+## the series to use, a directory of patches/
+SERIES      ?= 6.12
+## compiler processes at a time
+JOBS        ?= $(shell nproc)
+## QEMU accelerator, kvm or tcg; empty: find out by booting a guest
+ACCEL       ?=
+## the hypervisor
+QEMU        ?= qemu-system-x86_64
+## 1: a kernel with debugging options, built beside the other
+DEBUG       ?= 0
+## what make check runs: test or variant:test, separated by commas; empty: all
+TESTS       ?=
+## factor on every time limit, for slow machines
+TIMEOUT_MUL ?= 1
+## where make export puts its mails
+DIR         ?= $(BUILD)/export
+## 1: show every command and all its output
+V           ?= 0
+
+BUILD := build/$(SERIES)
+OUT   := $(BUILD)/out$(if $(filter-out 0,$(DEBUG)),-debug)
+image := $(OUT)/arch/x86/boot/bzImage
+run   := . harness/lib.sh;
+# make -s
+QUIET := $(findstring s,$(firstword -$(MAKEFLAGS)))
+
+export ACCEL BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET SERIES TESTS TIMEOUT_MUL V
+# None of this is meant for the makefiles of the kernel.
+unexport MAKEFLAGS
+
+ifeq ($(wildcard patches/$(SERIES)/series),)
+$(error no patches/$(SERIES)/series; SERIES= is one of: $(notdir $(wildcard patches/*)))
+endif
+
+.DELETE_ON_ERROR:
+# Each step is parallel in itself.
+.NOTPARALLEL:
+.SUFFIXES:
+.PHONY: demo check kunit shell source patched kernel kernel-image initramfs \
+	lint lint-style bisect-check export refresh clean distclean help \
+	packages lint-packages FORCE
+ifneq ($(V),1)
+.SILENT:
+endif
+
+## three guests, one table: what comes back when memory is unplugged (the default)
+demo: kernel initramfs
+	harness/demo.sh
+
+## all tests in all guest variants
+check: kernel initramfs
+	harness/check.sh
+
+## the kernel's own unit tests for the series
+kunit: kernel initramfs
+	harness/guest.sh small kunit
+
+## an interactive guest with memory to plug
+shell: kernel initramfs
+	harness/shell.sh
+
+## fetch or clone the kernel source to build/<series>/src
+source: $(BUILD)/.source
+
+## apply the series there, one commit per patch
+patched: $(BUILD)/.patched
+
+## build the kernel
+kernel: $(OUT)/.built
+
+## build the kernel and print the path of its image; with -s nothing else
+kernel-image: kernel
+	echo $(abspath $(image))
+
+## build the selftests and pack the guest's file system
+initramfs: $(BUILD)/initramfs.cpio
+
+## check the style of everything: checkpatch, sparse, shellcheck, clang-format
+lint: patched lint-packages $(OUT)/.config
+	harness/lint.sh style sparse
+
+## the same without sparse, which compiles
+lint-style: patched lint-packages
+	harness/lint.sh style
+
+## compile after every patch, with the option on and off, no new warning
+bisect-check: patched $(OUT)/.config
+	harness/bisect-check.sh
+
+## write the commits of build/<series>/src back to patches/
+refresh: $(BUILD)/.source
+	harness/series.sh refresh
+	touch $(BUILD)/.patched
+
+## write mails for git am to DIR: the series and the selftests
+export: patched
+	harness/series.sh export $(DIR)
+
+## remove what was built, keep the source
+clean:
+	rm -rf $(filter-out $(BUILD)/src $(BUILD)/download,$(wildcard $(BUILD)/*)) \
+		$(BUILD)/.selftests
+
+## remove everything that was made or fetched
+distclean:
+	$(run) [ -z "$$(unsaved)" ] || die "$$src has changes that are not in patches/:" \
+		"$$(unsaved)" "next: make refresh, or rm -rf build"
+	rm -rf build
+
+## show this
+help:
+	awk -f harness/help.awk $(firstword $(MAKEFILE_LIST))
+
+packages:
+	harness/packages.sh
+
+lint-packages:
+	harness/packages.sh lint
+
+# A file with the value of a variable, newer than what was made with another.
+$(BUILD)/.OUT: FORCE
+	mkdir -p $(BUILD)
+	echo '$(OUT)' | cmp -s - $@ || echo '$(OUT)' >$@
+
+# FORCE: these look for themselves, and leave the file alone if nothing is new.
+$(BUILD)/.source: FORCE | packages
+	mkdir -p $(BUILD)
+	harness/source.sh $@
+
+$(BUILD)/.patched: $(BUILD)/.source $(wildcard patches/$(SERIES)/*)
+	harness/series.sh apply
+	touch $@
+
+$(OUT)/.config: $(BUILD)/.patched harness/config.sh $(wildcard qemu-configs/*.config)
+	$(run) say CONFIG $@; logged config "make kernel V=1" harness/config.sh $(BUILD)/src $(OUT)
+
+$(OUT)/.built: $(OUT)/.config FORCE
+	harness/kernel.sh $@
+
+$(BUILD)/.selftests: $(BUILD)/.patched $(OUT)/.built $(wildcard selftests/*)
+	harness/selftests.sh
+	touch $@
+
+$(BUILD)/initramfs.cpio: $(BUILD)/.selftests $(BUILD)/.OUT $(OUT)/.built \
+		$(wildcard harness/*.c harness/guest-*) harness/initramfs.sh
+	$(run) say INITRD $@; logged initramfs "make initramfs V=1" harness/initramfs.sh

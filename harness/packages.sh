@@ -1,0 +1,43 @@
+#!/bin/sh
+# Install the Debian packages that are missing, or say which.
+#
+#	harness/packages.sh		to build and to run
+#	harness/packages.sh lint	to check the style, too
+set -eu
+cd "$(dirname "$0")/.."
+. harness/lib.sh
+
+build="bc binutils bison cpio flex gcc git kmod libc6-dev libelf-dev
+	libssl-dev make rsync xz-utils"
+# busybox-static: the guest has no dynamic loader for its shell.
+guest="busybox-static coreutils e2fsprogs util-linux qemu-system-x86"
+# prove reads the TAP, checkpatch.pl needs the same package.
+test=perl
+lint="clang-format shellcheck sparse"
+
+wanted="$build $guest $test"
+[ "${1-}" != lint ] || wanted="$wanted $lint"
+
+# Elsewhere the build itself will say what it lacks.
+command -v dpkg-query >/dev/null || exit 0
+
+# shellcheck disable=SC2086 # a list of names
+installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted 2>/dev/null |
+	sed -n 's/ installed$//p') || true
+missing=
+for package in $wanted; do
+	printf '%s\n' "$installed" | grep -qx "$package" ||
+		missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+[ "$(id -u)" = 0 ] ||
+	die "packages are missing; as root:" \
+		"apt-get install --no-install-recommends$missing"
+
+say INSTALL "${missing# }"
+apt_update_if_old
+# shellcheck disable=SC2086 # a list of names
+logged packages "apt-get update && apt-get install$missing" \
+	env DEBIAN_FRONTEND=noninteractive \
+	apt-get install -y -q --no-install-recommends $missing
