@@ -89,7 +89,8 @@ fi
 	echo "slink /usr/bin/mkfs.ext4 mke2fs 777 0 0"
 	echo "file /etc/profile $(realpath "$harness/guest/profile") 644 0 0"
 	add_file /usr/bin/kunit-results "$harness/guest/kunit"
-	add_file /usr/bin/sed "$harness/guest/sed"
+	add_file /usr/bin/perl "$harness/guest/perl"
+	echo "slink /usr/bin/env /bin/busybox 777 0 0"
 	[ ! -d "$work/modules" ] || add_tree "$work/modules" ""
 	[ ! -d "$BUILD/selftests" ] || add_tree "$BUILD/selftests" /kselftest
 } >"$list.raw"
