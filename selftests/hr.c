@@ -39,6 +39,36 @@ bool hr_supported(void)
 	return found;
 }
 
+/* ---- time -------------------------------------------------------------- */
+
+static long long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+static unsigned long timeout_mul(void)
+{
+	const char *mul = getenv("HR_TIMEOUT_MUL");
+
+	return mul && atol(mul) > 0 ? atol(mul) : 1;
+}
+
+long long hr_deadline(unsigned int seconds)
+{
+	return now_ms() + seconds * timeout_mul() * 1000;
+}
+
+bool hr_poll(long long deadline)
+{
+	if (now_ms() > deadline)
+		return false;
+	poll(NULL, 0, 10);
+	return true;
+}
+
 /* ---- text files ------------------------------------------------------ */
 
 int hr_read_file(const char *path, char *buf, size_t len)
@@ -246,7 +276,8 @@ int hr_block_offline_usec(int block, unsigned long usec)
 
 int hr_block_offline(int block, unsigned int seconds)
 {
-	return hr_block_offline_usec(block, seconds * 1000000UL);
+	return hr_block_offline_usec(block,
+				     seconds * timeout_mul() * 1000000UL);
 }
 
 static int compare_ints(const void *a, const void *b)
@@ -480,20 +511,7 @@ long hr_unmovable_pages(int block)
 /* ---- the hypervisor, by QMP ------------------------------------------- */
 
 #define QMP_PORT "/dev/virtio-ports/qmp"
-#define QMP_LIMIT_MS 10000
-
-static long long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
-static void pause_ms(int ms)
-{
-	poll(NULL, 0, ms);
-}
+#define QMP_LIMIT_S 10
 
 bool hr_qmp_available(void)
 {
@@ -503,18 +521,16 @@ bool hr_qmp_available(void)
 /* Only one process can have the port open; wait for the other one. */
 static int qmp_open(void)
 {
-	long long limit = now_ms() + QMP_LIMIT_MS;
+	long long deadline = hr_deadline(QMP_LIMIT_S);
 	int fd;
 
-	while ((fd = open(QMP_PORT, O_RDWR | O_CLOEXEC | O_NONBLOCK)) < 0) {
-		if (errno != EBUSY || now_ms() > limit)
+	while ((fd = open(QMP_PORT, O_RDWR | O_CLOEXEC | O_NONBLOCK)) < 0)
+		if (errno != EBUSY || !hr_poll(deadline))
 			return -errno;
-		pause_ms(10);
-	}
 	return fd;
 }
 
-static int qmp_send(int fd, const char *text, long long limit)
+static int qmp_send(int fd, const char *text, long long deadline)
 {
 	size_t len = strlen(text);
 	ssize_t n;
@@ -524,49 +540,47 @@ static int qmp_send(int fd, const char *text, long long limit)
 		if (n > 0) {
 			text += n;
 			len -= n;
-		} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			return -errno;
-		} else if (now_ms() > limit) {
-			return -ETIMEDOUT;
-		} else {
-			/* Full, or the host side is not connected yet. */
-			pause_ms(10);
+			continue;
 		}
+		/* EAGAIN: full, or the host side is not connected yet. */
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (!hr_poll(deadline))
+			return -ETIMEDOUT;
 	}
 	return 0;
 }
 
 /* Lines until the one that carries id; greeting and events are passed over. */
-static int qmp_receive(int fd, const char *id, char *reply, size_t len,
-		       long long limit)
+static int qmp_receive(int fd, const char *id, char *line, size_t len,
+		       long long deadline)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	size_t used = 0;
 	char c;
 
-	while (now_ms() < limit) {
-		if (poll(&p, 1, 100) <= 0 || read(fd, &c, 1) != 1) {
-			/* Host not connected: poll says HUP at once. */
-			pause_ms(1);
+	for (;;) {
+		if (poll(&p, 1, 1000) <= 0 || read(fd, &c, 1) != 1) {
+			if (!hr_poll(deadline))
+				return -ETIMEDOUT;
 			continue;
 		}
 		if (c != '\n') {
 			if (used < len - 1)
-				reply[used++] = c;
+				line[used++] = c;
 			continue;
 		}
-		reply[used] = '\0';
+		line[used] = '\0';
 		used = 0;
-		if (strstr(reply, id))
-			return strstr(reply, "\"error\"") ? -EIO : 0;
+		if (strstr(line, id))
+			return strstr(line, "\"error\"") ? -EIO : 0;
 	}
-	return -ETIMEDOUT;
 }
 
-static int qmp_transact(int fd, const char *command, char *reply, size_t len)
+static int qmp_transact(int fd, const char *command, char *line, size_t len)
 {
 	static unsigned int serial;
-	long long limit = now_ms() + QMP_LIMIT_MS;
+	long long deadline = hr_deadline(QMP_LIMIT_S);
 	char text[1024], id[48];
 	int ret;
 
@@ -579,28 +593,29 @@ static int qmp_transact(int fd, const char *command, char *reply, size_t len)
 		       command + 1);
 	if ((size_t)ret >= sizeof(text))
 		return -E2BIG;
-	ret = qmp_send(fd, text, limit);
-	return ret ? ret : qmp_receive(fd, id, reply, len, limit);
+	ret = qmp_send(fd, text, deadline);
+	return ret ? ret : qmp_receive(fd, id, line, len, deadline);
 }
 
 int hr_qmp(const char *command, char *reply, size_t len)
 {
-	char ignored[4096];
+	char line[16384]; /* the longest reply we ask for, a device list */
 	int fd, ret;
 
 	fd = qmp_open();
 	if (fd < 0)
 		return fd;
 	/* An error if an earlier process did it: all that counts is the command. */
-	qmp_transact(fd, "{\"execute\": \"qmp_capabilities\"}", ignored,
-		     sizeof(ignored));
-	ret = qmp_transact(fd, command, reply ? reply : ignored,
-			   reply ? len : sizeof(ignored));
+	qmp_transact(fd, "{\"execute\": \"qmp_capabilities\"}", line,
+		     sizeof(line));
+	ret = qmp_transact(fd, command, line, sizeof(line));
+	if (reply)
+		snprintf(reply, len, "%s", line);
 	close(fd);
 	return ret;
 }
 
-static long vmem_get_mib(const char *id, const char *property)
+long long hr_qom_get(const char *id, const char *property)
 {
 	char command[256], reply[4096];
 	const char *value;
@@ -616,7 +631,14 @@ static long vmem_get_mib(const char *id, const char *property)
 	value = strstr(reply, "\"return\":");
 	if (!value)
 		return -EPROTO;
-	return strtoull(value + strlen("\"return\":"), NULL, 10) >> 20;
+	return strtoll(value + strlen("\"return\":"), NULL, 10);
+}
+
+static long vmem_get_mib(const char *id, const char *property)
+{
+	long long bytes = hr_qom_get(id, property);
+
+	return bytes < 0 ? bytes : bytes >> 20;
 }
 
 long hr_vmem_size_mib(const char *id)
@@ -631,7 +653,7 @@ long hr_vmem_requested_mib(const char *id)
 
 int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds)
 {
-	long long limit = now_ms() + seconds * 1000LL;
+	long long deadline = hr_deadline(seconds);
 	char command[256];
 	long size;
 	int ret;
@@ -649,9 +671,8 @@ int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds)
 			return size;
 		if ((unsigned long)size == mib)
 			return 0;
-		if (now_ms() > limit)
+		if (!hr_poll(deadline))
 			return -ETIMEDOUT;
-		pause_ms(20);
 	}
 }
 
@@ -663,7 +684,9 @@ int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds)
 #define TAKE_LIMIT_S 60
 
 static int taken[MAX_TAKEN], nr_taken;
+/* vm0 before it was grown, and the offline blocks there were then. */
 static long vmem_mib_before = -1;
+static int offline_before;
 
 /* Grow vm0 without letting the new blocks come online. */
 static int plug_blocks(int missing)
@@ -689,9 +712,17 @@ static int plug_blocks(int missing)
 int hr_take_blocks(int *blocks, int want, int max)
 {
 	int n = hr_offline_blocks(blocks, max);
+	long long deadline;
 
-	if (n < want && hr_qmp_available() && !plug_blocks(want - n))
-		n = hr_offline_blocks(blocks, max);
+	if (vmem_mib_before < 0)
+		offline_before = n;
+	if (n < want && hr_qmp_available() && !plug_blocks(want - n)) {
+		/* The device has its size before the guest has the blocks. */
+		deadline = hr_deadline(TAKE_LIMIT_S);
+		while ((n = hr_offline_blocks(blocks, max)) < want &&
+		       hr_poll(deadline))
+			;
+	}
 	for (nr_taken = 0; nr_taken < n && nr_taken < MAX_TAKEN; nr_taken++)
 		taken[nr_taken] = blocks[nr_taken];
 	return n;
@@ -699,7 +730,8 @@ int hr_take_blocks(int *blocks, int want, int max)
 
 int hr_return_blocks(void)
 {
-	int err, ret = 0;
+	int blocks[MAX_TAKEN], err, ret = 0;
+	long long deadline;
 
 	while (nr_taken) {
 		int block = taken[--nr_taken];
@@ -717,6 +749,11 @@ int hr_return_blocks(void)
 		err = hr_vmem_resize(VMEM, vmem_mib_before, TAKE_LIMIT_S);
 		ret = err ? err : ret;
 		vmem_mib_before = -1;
+		/* Without its memory a block takes a little longer to go. */
+		deadline = hr_deadline(TAKE_LIMIT_S);
+		while (hr_offline_blocks(blocks, MAX_TAKEN) > offline_before &&
+		       hr_poll(deadline))
+			;
 	}
 	return ret;
 }
@@ -1053,12 +1090,11 @@ static long check_once(bool show)
  */
 int hr_check_invariants(void)
 {
-	const long long limit = now_ms() + 10 * 1000;
+	long long deadline = hr_deadline(10);
 
 	while (check_once(false)) {
-		if (now_ms() > limit)
+		if (!hr_poll(deadline))
 			return check_once(true);
-		pause_ms(20);
 	}
 	return 0;
 }

@@ -53,6 +53,18 @@ int hr_blocks_in_state(const char *state, int *blocks, int max);
 int hr_take_blocks(int *blocks, int want, int max);
 int hr_return_blocks(void);
 
+/* ---- time ------------------------------------------------------------ */
+
+/*
+ * Every wait has a bound, HR_TIMEOUT_MUL times as long on slow machines:
+ *	deadline = hr_deadline(10);
+ *	while (!condition && hr_poll(deadline))
+ *		;
+ * hr_poll() pauses a little, or returns false when the deadline has passed.
+ */
+long long hr_deadline(unsigned int seconds);
+bool hr_poll(long long deadline);
+
 /* ---- text files ------------------------------------------------------ */
 
 int hr_read_file(const char *path, char *buf, size_t len); /* bytes read */
@@ -100,6 +112,8 @@ long hr_unmovable_pages(int block);
 bool hr_qmp_available(void);
 /* Send one command (JSON text), wait for its reply; reply may be NULL. */
 int hr_qmp(const char *command, char *reply, size_t len);
+/* A number among the properties of device `id`; -EIO if there is no such device. */
+long long hr_qom_get(const char *id, const char *property);
 /* Resize virtio-mem `id` and wait until size == requested or seconds passed. */
 int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds);
 long hr_vmem_size_mib(const char *id);
