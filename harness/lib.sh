@@ -54,3 +54,26 @@ unsaved() {
 	git -C "$src" status --porcelain --untracked-files=normal
 	git -C "$src" log --oneline applied..HEAD
 }
+
+# tree_at COMMIT: a second work tree, to compile other commits than the last.
+tree=$BUILD/bisect/src
+tree_at() {
+	if ! [ -e "$tree/.git" ]; then
+		git -C "$src" worktree prune
+		git -C "$src" worktree add -q --detach "$PWD/$tree" "$1"
+	fi
+	git -C "$tree" checkout -q --detach "$1"
+}
+
+# Prints what the tools complain about in a build log, without the line numbers,
+# which move when a patch adds lines above.
+warnings() {
+	grep -E '(warning|error|WARNING):' "$1" |
+		sed -E "s|^$PWD/($src\|$tree)/||; s|^(\.\./)*||; s/:[0-9]+(:[0-9]+)?:/:/" |
+		sort -u
+}
+
+# The .c and .h files the series touches.
+touched() {
+	git -C "$src" diff --name-only base applied -- '*.c' '*.h'
+}

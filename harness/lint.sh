@@ -1,0 +1,87 @@
+#!/bin/sh
+# The style of everything.
+#
+#	harness/lint.sh [style] [sparse]
+set -eu
+cd "$(dirname "$0")/.."
+. harness/lib.sh
+
+bad=
+# verdict NAME COMMAND...: run all checks before failing.
+verdict() {
+	say LINT "$1"
+	shift
+	"$@" >&2 || bad=y
+}
+
+check_patches() (
+	status=0
+	for patch in $(harness/series.sh list); do
+		patch=$PWD/patches/$SERIES/$patch
+		(cd "$src" && scripts/checkpatch.pl --strict --no-signoff --quiet "$patch") ||
+			status=1
+	done
+	exit $status
+)
+
+check_shell() {
+	# shellcheck disable=SC2046 # a list of files
+	shellcheck -x .ci/run $(grep -lE '^#(!/bin/sh|!/bin/bash| shellcheck shell)' harness/*)
+}
+
+check_format() {
+	clang-format --style="file:$src/.clang-format" --dry-run -Werror \
+		harness/*.[ch] selftests/*.[ch]
+}
+
+# Ours is what we wrote and what our patches add. The kernel's context lines
+# and the X's of mktemp are not.
+check_todo() {
+	left=$(
+		grep -nwE 'TO[D]O|FIX[M]E|XX[X]' -r Makefile README.md .ci docs harness \
+			qemu-configs selftests 2>/dev/null
+		grep -nwE '\+.*(TO[D]O|FIX[M]E|XX[X])' patches/*/*.patch /dev/null
+	) || :
+	[ -z "$left" ] || { echo "left to be done:"; echo "$left"; return 1; }
+}
+
+# sparse_in TREE OBJECTS RESULT: the complaints about the files we touch.
+# C=2: also about those which are compiled already.
+sparse_in() {
+	objects=$(for file in $files; do
+		! [ -e "$1/$file" ] || echo "${file%.c}.o"
+	done)
+	# shellcheck disable=SC2086 # a list of targets
+	make -C "$1" O="$PWD/$2" -j"$JOBS" C=2 $objects >"$log/sparse" 2>&1 ||
+		{ cat "$log/sparse"; return 1; }
+	warnings "$log/sparse" >"$3" || :
+}
+
+check_sparse() {
+	files=$(touched | grep '\.c$') || return 0
+	dir=$BUILD/bisect/sparse
+	known=$dir/known-$(git -C "$src" rev-parse base)-$(echo "$files" | cksum | tr ' ' -)
+	mkdir -p "$dir" "$log"
+	if ! [ -e "$known" ]; then
+		tree_at base
+		cp "$OUT/.config" "$dir"
+		logged sparse-config "make lint V=1" \
+			make -C "$tree" O="$PWD/$dir" olddefconfig
+		sparse_in "$tree" "$dir" "$known.new" || return 1
+		mv "$known.new" "$known"
+	fi
+	sparse_in "$src" "$OUT" "$dir/found" || return 1
+	new=$(comm -23 "$dir/found" "$known")
+	[ -z "$new" ] || { echo "new warnings:"; echo "$new"; return 1; }
+}
+
+for part; do
+	case $part in
+	style)	verdict "patches: checkpatch.pl" check_patches
+		verdict "scripts: shellcheck" check_shell
+		verdict "C: clang-format with the kernel's rules" check_format
+		verdict "nothing left to be done" check_todo ;;
+	sparse)	verdict "touched kernel files: sparse" check_sparse ;;
+	esac
+done
+[ -z "$bad" ] || die "lint failed" "next: correct what is listed above, then make lint"
