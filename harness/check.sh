@@ -1,0 +1,117 @@
+#!/bin/sh
+# make check: the harness tests itself, then one guest per variant of
+# qemu-configs/matrix runs its selftests, then prove sums up all of the TAP.
+#
+#	TESTS=restore,dimm:pins		only these, in all variants or in one
+#	TESTS=harness			only the harness
+#	DEBUG=1				slower kernel, hence longer limits
+#
+# Exit status 0 if all passed or skipped, 3 if it could not run, else 1. The last
+# line is prove's.
+set -u
+
+harness=$(cd "$(dirname "$0")" && pwd)
+: "${BUILD:=build/${SERIES:-6.12}}"
+: "${TIMEOUT_MUL:=1}"
+OUT=${OUT:-$BUILD/out}
+logs=$BUILD/logs
+
+# KASAN and lockdep make a guest several times slower.
+[ "${DEBUG:-0}" = 0 ] || TIMEOUT_MUL=$((TIMEOUT_MUL * 4))
+export BUILD OUT TIMEOUT_MUL
+
+# xargs calls us back for each guest: one line on success, everything on failure.
+if [ "${1:-}" = --guest ]; then
+	variant=$2 tests=$3 what=tests=$3 name=$2
+	[ "$tests" != kunit ] || what=kunit name=$variant-kunit
+	"$harness/guest.sh" "$variant" "$what" >"$logs/$name.out" 2>&1
+	status=$?
+	case $status in
+	0)	verdict="passed" ;;
+	1)	verdict="FAILED" ;;
+	2)	verdict="GUEST LOST" ;;
+	4)	verdict="all skipped" ;;
+	*)	verdict="COULD NOT RUN" ;;
+	esac
+	skipped=$(cat "$logs/$name"/*.tap 2>/dev/null | grep -ciE "^(ok|1\.\.0) .*# skip")
+	echo "$name: $verdict after $(cat "$logs/$name/seconds" 2>/dev/null) s" \
+		"($tests; $skipped skipped)"
+	case $status in
+	0|4)	rm -f "$logs/$name.out" ;;
+	esac
+	exit 0
+fi
+
+wanted() {
+	[ -n "${TESTS:-}" ] || return 0
+	for pattern in $(echo "$TESTS" | tr ',' ' '); do
+		case $1:$2 in
+		"$pattern"|*:"$pattern") return 0 ;;
+		esac
+	done
+	return 1
+}
+
+# "<variant> <test>,<test>" for each guest to boot.
+plan() {
+	grep -v -e '^#' -e '^$' "$harness/../qemu-configs/matrix" |
+	while read -r variant tests; do
+		list=
+		for test in $tests; do
+			! wanted "$variant" "$test" || list=$list,$test
+		done
+		[ -z "$list" ] || echo "$variant ${list#,}"
+	done
+}
+
+# Its output is judged like that of a guest: the last line is its exit.
+files=
+rm -rf "$logs/harness" "$logs"/*.out
+mkdir -p "$logs/harness"
+if wanted all harness; then
+	if "$harness/tests/run" >"$logs/harness/golden.tap" 2>&1; then
+		echo "harness: passed"
+		echo "# ok" >>"$logs/harness/golden.tap"
+	else
+		echo "harness: FAILED"
+		cat "$logs/harness/golden.tap"
+		echo "# not ok" >>"$logs/harness/golden.tap"
+	fi
+	files=harness/golden.tap
+fi
+
+plan >"$logs/plan"
+if [ -s "$logs/plan" ]; then
+	ACCEL=$("$harness/probe-accel") || exit 3
+	export ACCEL
+	echo "kernel $(cat "$OUT/include/config/kernel.release"), accelerator $ACCEL"
+elif [ -z "$files" ]; then
+	echo "check: TESTS=$TESTS names nothing in qemu-configs/matrix" >&2
+	exit 3
+fi
+
+# A guest has two CPUs: as many at a time as the host has pairs.
+parallel=$(($(nproc) / 2))
+[ $parallel -gt 0 ] || parallel=1
+xargs -r -P $parallel -L 1 "$0" --guest <"$logs/plan"
+
+for out in "$logs"/*.out; do
+	[ ! -e "$out" ] || cat "$out"
+done
+
+while read -r variant tests; do
+	if [ "$tests" = kunit ]; then
+		# Only the guest knows which suites there are.
+		files="$files $(cd "$logs" && echo "$variant-kunit"/*.tap)"
+		continue
+	fi
+	files="$files $variant/guest.tap"
+	for test in $(echo "$tests" | tr ',' ' '); do
+		files="$files $variant/$test.tap"
+	done
+done <"$logs/plan"
+
+# Names as short as "small/restore.tap" in the summary.
+cd "$logs" || exit 3
+# shellcheck disable=SC2086 # a list of files
+prove --exec "$harness/replay-tap" $files
