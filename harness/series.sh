@@ -57,10 +57,10 @@ apply() {
 
 # Prints the hunk, which am does not.
 no_match() {
-	cat "$scratch.log" >&2
-	git -C "$scratch" apply --cached --verbose "$PWD/$patches/$1" >&2 || :
-	die "$patches/$1 does not apply to $(git -C "$src" log -1 --format=%s base);" \
-		"the file, the line and the text of the hunk are above" \
+	git -C "$scratch" apply --cached --verbose "$PWD/$patches/$1" >&2 &&
+		cat "$scratch.log" >&2
+	die "$patches/$1 does not apply to $(git -C "$src" log -1 --format=%s base)" \
+		"with the patches before it; the file, the line and the hunk are above" \
 		"next: correct $patches/$1, then make patched"
 }
 
@@ -115,6 +115,9 @@ refresh() {
 # The selftests as the kernel wants them: in their directory and in TARGETS.
 export_to() {
 	dir=$1
+	case $dir in
+	"$BUILD"/*) rm -rf "$dir" ;;
+	esac
 	mkdir -p "$dir"
 	dir=$(cd "$dir" && pwd)
 	! ls "$dir"/*.patch >/dev/null 2>&1 ||
