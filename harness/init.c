@@ -12,8 +12,8 @@
  * Each hr.<name>=<value> is also in the environment as HR_<NAME>.
  *
  * Three virtio-serial ports, found by their names: "verdict" (only init writes:
- * "booted", then "exit N"), "tap" (what is run writes), "qmp" (the guest's own
- * hypervisor). No "exit N" means that the guest was lost.
+ * "booted", "alive" now and then, "exit N"), "tap" (what is run writes), "qmp"
+ * (the guest's own hypervisor). No "exit N" means that the guest was lost.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -30,15 +30,18 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define PORTS		"/sys/class/virtio-ports"
-#define KSELFTEST	"/kselftest/run_kselftest.sh"
+#define PORTS "/sys/class/virtio-ports"
+#define KSELFTEST "/kselftest/run_kselftest.sh"
 
 static int verdict = -1, tap = -1;
 
 /* No verdict is the verdict of a guest that cannot go on: tell the console why. */
-__attribute__((noreturn, format(printf, 1, 2)))
+static void die(const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
+
 static void die(const char *fmt, ...)
 {
 	int error = errno;
@@ -132,7 +135,8 @@ static int link_ports(void)
 			continue;
 		if (fscanf(f, "%63s", name) == 1) {
 			snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
-			snprintf(link, sizeof(link), "/dev/virtio-ports/%s", name);
+			snprintf(link, sizeof(link), "/dev/virtio-ports/%s",
+				 name);
 			if (!symlink(path, link) || errno == EEXIST)
 				found++;
 		}
@@ -174,6 +178,31 @@ static void write_all(int fd, const char *buf, size_t len)
 	}
 }
 
+static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void say(const char *fmt, ...)
+{
+	char line[64];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	write_all(verdict, line, strlen(line));
+}
+
+/* The host takes a minute of silence for a hang. */
+static void say_alive(void)
+{
+	static time_t last;
+	time_t now = time(NULL);
+
+	if (now - last >= 5) {
+		say("alive\n");
+		last = now;
+	}
+}
+
 /* The console log tells which test a kernel message belongs to. */
 static void mark(const char *what)
 {
@@ -185,7 +214,7 @@ static void mark(const char *what)
 	}
 }
 
-/* Copy what is there now to the tap port. False at end of file. */
+/* Copy what comes within the time to the tap port. False if nothing came. */
 static bool pump(int fd, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -193,11 +222,22 @@ static bool pump(int fd, int timeout_ms)
 	ssize_t n;
 
 	if (poll(&p, 1, timeout_ms) <= 0)
-		return true;
+		return false;
 	n = read(fd, buf, sizeof(buf));
 	if (n > 0)
 		write_all(tap, buf, n);
 	return n > 0;
+}
+
+/* PID 1 reaps everybody, but waits for one. */
+static bool ended(pid_t pid, int *status)
+{
+	pid_t dead;
+
+	do
+		dead = waitpid(-1, status, WNOHANG);
+	while (dead > 0 && dead != pid);
+	return dead == pid;
 }
 
 /*
@@ -207,8 +247,8 @@ static bool pump(int fd, int timeout_ms)
  */
 static int run(char *const argv[])
 {
-	int fds[2], status = 0;
-	pid_t pid, dead = 0;
+	int fds[2], status;
+	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC))
 		die("pipe");
@@ -220,24 +260,18 @@ static int run(char *const argv[])
 		dup2(fds[1], 1);
 		dup2(fds[1], 2);
 		execv(argv[0], argv);
-		fprintf(stderr, "# init: run %s: %s\n", argv[0], strerror(errno));
+		fprintf(stderr, "# init: %s: %s\n", argv[0], strerror(errno));
 		_exit(127);
 	}
 	close(fds[1]);
-	while (pump(fds[0], 20)) {
-		/* PID 1 reaps everybody; ours ends the loop. */
-		while ((dead = waitpid(-1, &status, WNOHANG)) > 0 && dead != pid)
-			;
-		if (dead == pid) {
-			struct pollfd p = { .fd = fds[0], .events = POLLIN };
-
-			while (poll(&p, 1, 0) > 0 && pump(fds[0], 0))
-				;
-			break;
-		}
+	while (!ended(pid, &status)) {
+		/* A command that closed its stdout is not to be spun on. */
+		if (!pump(fds[0], 20))
+			usleep(20000);
+		say_alive();
 	}
-	if (dead != pid)
-		waitpid(pid, &status, 0);
+	while (pump(fds[0], 0))
+		;
 	close(fds[0]);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -245,17 +279,18 @@ static int run(char *const argv[])
 /* Its exit status says nothing in 6.12: the host reads the TAP instead. */
 static int run_tests(char *list)
 {
-	const char *timeout = getenv("HR_TIMEOUT");
+	char *argv[] = { KSELFTEST, "-t", NULL, "-o", NULL, NULL };
 	char name[128], *test;
 	int error;
 
 	/* run_kselftest.sh drops all limits in silence without this program. */
 	if (access("/usr/bin/timeout", X_OK))
 		die("/usr/bin/timeout");
+	argv[2] = name;
+	argv[4] = getenv("HR_TIMEOUT");
+	if (!argv[4])
+		die("no hr.timeout= on the kernel command line");
 	for (test = strtok(list, ","); test; test = strtok(NULL, ",")) {
-		char *argv[] = { KSELFTEST, "-t", name, timeout ? "-o" : NULL,
-				 (char *)timeout, NULL };
-
 		snprintf(name, sizeof(name), "hotremove:%s", test);
 		mark(name);
 		error = run(argv);
@@ -288,7 +323,8 @@ static int run_shell(void)
 	int status;
 
 	if (!pid) {
-		execl("/bin/busybox", "setsid", "cttyhack", "/bin/sh", "-l", NULL);
+		execl("/bin/setsid", "setsid", "cttyhack", "/bin/sh", "-l",
+		      NULL);
 		_exit(127);
 	}
 	while (waitpid(-1, &status, 0) != pid)
@@ -312,17 +348,6 @@ static int run_what(char *what)
 		return 0;
 	errno = EINVAL;
 	die("hr.run=%s", what);
-}
-
-static void say(const char *fmt, ...)
-{
-	char line[64];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(line, sizeof(line), fmt, args);
-	va_end(args);
-	write_all(verdict, line, strlen(line));
 }
 
 int main(void)

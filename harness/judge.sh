@@ -18,7 +18,7 @@ complain() {
 	status=$1
 	shift
 	echo "---- console of the guest: $logs/console.log"
-	cat "$logs/console.log"
+	cat "$logs/console.log" 2>/dev/null
 	if [ -s "$logs/tap" ]; then
 		echo "---- output: $logs/tap"
 		cat "$logs/tap"
@@ -43,7 +43,7 @@ tr -d '\r' <"$logs/tap" 2>/dev/null | awk -v dir="$logs" '
 lost=
 if ! grep -q '^exit ' "$logs/verdict" 2>/dev/null; then
 	lost=$(cat "$logs/lost" 2>/dev/null) ||
-		lost=$(grep -aE -m 1 'Kernel panic|^init: ' "$logs/console.log") ||
+		lost=$(grep -aEs -m 1 'Kernel panic|^init: ' "$logs/console.log") ||
 		lost="it ended without a verdict"
 fi
 
@@ -66,8 +66,8 @@ scan=$?
 	echo "# ok"
 } >"$logs/guest.tap"
 
-[ $scan -ne 3 ] || complain 3 "the console log could not be scanned"
 [ -z "$lost" ] || complain 2 "guest lost: $lost"
+[ $scan -ne 3 ] || complain 3 "the console log could not be scanned"
 [ $scan -eq 0 ] || complain 1 "the console log has: $(head -n 1 "$logs/scan")"
 
 exit=$(sed -n 's/^exit //p' "$logs/verdict")
