@@ -13,6 +13,7 @@ harness=$(dirname "$0")
 logs=$1
 [ -r "$logs/what" ] || { echo "judge: no guest ran in $logs" >&2; exit 3; }
 what=$(cat "$logs/what")
+name=$(basename "$logs")
 
 complain() {
 	status=$1
@@ -24,9 +25,9 @@ complain() {
 		cat "$logs/tap"
 	fi
 	echo "----"
-	echo "$(basename "$logs"): $*"
-	echo "To repeat it in view of the QEMU command: V=1 harness/guest.sh" \
-		"${logs##*/} '$what'"
+	echo "$name: $*"
+	echo "To repeat it in view of everything: V=1 harness/guest.sh" \
+		"${name%%-*} '$what'"
 	exit "$status"
 } >&2
 
