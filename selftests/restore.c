@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A removal that fails leaves the block exactly as it was.
+ *
+ * Offlining and alloc_contig_range() first isolate every pageblock of their
+ * range, and give the type back when they fail. They do not know which type it
+ * was: 6.12 says MIGRATE_MOVABLE. A hot-removable pageblock that came back as
+ * MIGRATE_MOVABLE would soon hold kernel objects, its free pages would be
+ * missing in nr_free_hotremove, and the next removal would fail for good.
+ *
+ *	HotRemove --isolate--> Isolate --success--> offline
+ *	    ^                     |
+ *	    +---- home type <-----+ signal, veto, pinned page, virtio-mem refused,
+ *	                            or the end of an alloc_contig_range()
+ *
+ * Each test runs on a ZONE_MOVABLE block, too: that is the control, and all of
+ * it that a kernel without MIGRATE_HOTREMOVE can do.
+ *
+ * Fails when the hunk in unset_migratetype_isolate() of "mm/page_isolation:
+ * keep the home type of hot-removable pageblocks" is reverted: every variant
+ * `hotremove` loses its pageblocks.
+ */
+#include <fcntl.h>
+#include <sys/uio.h>
+
+#include "../kselftest_harness.h"
+#include "hr.h"
+
+#define VETO_DIR "/sys/kernel/debug/notifier-error-inject/memory/actions/"
+#define MIB (1UL << 20)
+
+/* Bounds, not expectations: enough for an emulated CPU on a busy machine. */
+#define OFFLINE_S 60
+#define UNPLUG_S 60
+#define TEST_S 300
+
+static unsigned long page_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+/* ---- what must not change ------------------------------------------------ */
+
+struct snapshot {
+	long pageblocks, total_kb, present, managed, spanned;
+};
+
+static void take_snapshot(struct snapshot *s)
+{
+	s->pageblocks = hr_pageblocks("HotRemove");
+	s->total_kb = hr_meminfo_kb("HotRemoveTotal");
+	s->present = hr_zoneinfo(-1, NULL, "present");
+	s->managed = hr_zoneinfo(-1, NULL, "managed");
+	s->spanned = hr_zoneinfo(-1, NULL, "spanned");
+}
+
+static int differs(const char *what, long before, long now)
+{
+	if (before == now)
+		return 0;
+	ksft_print_msg("%s was %ld, is %ld\n", what, before, now);
+	return 1;
+}
+
+static int changed(const struct snapshot *s)
+{
+	struct snapshot now;
+
+	take_snapshot(&now);
+	return differs("HotRemove pageblocks", s->pageblocks, now.pageblocks) +
+	       differs("HotRemoveTotal", s->total_kb, now.total_kb) +
+	       differs("present", s->present, now.present) +
+	       differs("managed", s->managed, now.managed) +
+	       differs("spanned", s->spanned, now.spanned);
+}
+
+/*
+ * Pages the kernel keeps for itself, as fast as user space can get them: full
+ * pipes. A block that has lost its type attracts them.
+ */
+#define PIPES 24
+
+struct growth {
+	int fd[PIPES][2];
+	int nr;
+};
+
+static void grow_kernel(struct growth *g)
+{
+	static char buf[MIB];
+
+	for (g->nr = 0; g->nr < PIPES; g->nr++) {
+		if (pipe2(g->fd[g->nr], O_NONBLOCK))
+			return;
+		fcntl(g->fd[g->nr][1], F_SETPIPE_SZ, MIB);
+		while (write(g->fd[g->nr][1], buf, sizeof(buf)) > 0)
+			;
+	}
+}
+
+static void shrink_kernel(struct growth *g)
+{
+	while (g->nr--) {
+		close(g->fd[g->nr][0]);
+		close(g->fd[g->nr][1]);
+	}
+}
+
+/* ---- a page that cannot move --------------------------------------------- */
+
+struct user_memory {
+	unsigned char *mem;
+	size_t len;
+	int pipe[2]; /* holds one page */
+};
+
+/* Touch pages until one lies in the block; its address, NULL if none did. */
+static unsigned char *touch_until_in(struct user_memory *u, int block)
+{
+	unsigned long avail_kb = hr_meminfo_kb("MemAvailable");
+	size_t at;
+
+	u->len = avail_kb / 4 * 3 * 1024 & ~(page_size() - 1);
+	u->mem = mmap(NULL, u->len, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (u->mem == MAP_FAILED)
+		return NULL;
+	for (at = 0; at < u->len; at += page_size()) {
+		u->mem[at] = at / page_size();
+		if (hr_pfn_in_block(hr_virt_to_pfn(u->mem + at), block))
+			return u->mem + at;
+	}
+	return NULL;
+}
+
+/* vmsplice() keeps a reference that no migration can take along. */
+static int pin_in(struct user_memory *u, int block)
+{
+	struct iovec iov = { .iov_len = page_size() };
+
+	iov.iov_base = touch_until_in(u, block);
+	if (!iov.iov_base || pipe(u->pipe))
+		return -1;
+	return vmsplice(u->pipe[1], &iov, 1, 0) == (ssize_t)iov.iov_len ? 0 :
+									  -1;
+}
+
+static void unpin(struct user_memory *u)
+{
+	close(u->pipe[0]);
+	close(u->pipe[1]);
+	munmap(u->mem, u->len);
+}
+
+static unsigned char *fill(size_t len)
+{
+	unsigned char *mem;
+	size_t i;
+
+	mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (mem == MAP_FAILED)
+		return NULL;
+	for (i = 0; i < len; i++)
+		mem[i] = i * 7 + i / 4096;
+	return mem;
+}
+
+static long wrong_bytes(const unsigned char *mem, size_t len)
+{
+	long wrong = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		wrong += mem[i] != (unsigned char)(i * 7 + i / 4096);
+	return wrong;
+}
+
+/* ---- one block ------------------------------------------------------------ */
+
+FIXTURE(block)
+{
+	int nr;
+	struct snapshot before;
+};
+
+FIXTURE_VARIANT(block)
+{
+	const char *keyword, *hotremove;
+};
+
+FIXTURE_VARIANT_ADD(block, hotremove){
+	.keyword = "online_hotremove",
+	.hotremove = "yes",
+};
+
+FIXTURE_VARIANT_ADD(block, movable){
+	.keyword = "online_movable",
+	.hotremove = "no",
+};
+
+FIXTURE_SETUP(block)
+{
+	int blocks[64];
+
+	if (!strcmp(variant->hotremove, "yes") && !hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	if (hr_take_blocks(blocks, 1, 64) < 1)
+		SKIP(return,
+			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
+	self->nr = blocks[0];
+	ASSERT_EQ(0, hr_block_write(self->nr, "state", variant->keyword));
+	take_snapshot(&self->before);
+}
+
+static void veto(const char *action, int err)
+{
+	char path[128], value[16];
+
+	snprintf(path, sizeof(path), VETO_DIR "%s/error", action);
+	snprintf(value, sizeof(value), "%d", err);
+	hr_write_file(path, value);
+}
+
+FIXTURE_TEARDOWN(block)
+{
+	veto("MEM_GOING_OFFLINE", 0);
+	veto("MEM_GOING_ONLINE", 0);
+	EXPECT_EQ(0, hr_return_blocks());
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/* After an abort: the block is what it was, and stays so when the kernel grows. */
+static int not_restored(int block, const struct snapshot *before,
+			const char *hotremove)
+{
+	struct growth growth;
+	int bad = 0;
+
+	if (!hr_block_is(block, "state", "online") ||
+	    (hr_supported() && !hr_block_is(block, "hotremove", hotremove))) {
+		ksft_print_msg(
+			"memory%d is no longer online and hotremove=%s\n",
+			block, hotremove);
+		bad++;
+	}
+	bad += changed(before);
+	bad += hr_check_invariants();
+	grow_kernel(&growth);
+	bad += hr_unmovable_pages(block) != 0;
+	shrink_kernel(&growth);
+	return bad;
+}
+
+/* The page is pinned, the administrator gives up. */
+TEST_F_TIMEOUT(block, signal_while_pinned, TEST_S)
+{
+	struct user_memory pinned;
+
+	ASSERT_EQ(0, pin_in(&pinned, self->nr));
+	EXPECT_EQ(-EINTR, hr_block_offline(self->nr, 1));
+	EXPECT_EQ(0, not_restored(self->nr, &self->before, variant->hotremove));
+	/* It was the pin, and only the pin. */
+	unpin(&pinned);
+	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+}
+
+/* Signals from the first microsecond to about the time an offline takes. */
+TEST_F_TIMEOUT(block, signal_at_any_moment, TEST_S)
+{
+	const size_t len = 32 * MIB;
+	int i, ret, stopped = 0;
+	unsigned char *mem;
+
+	mem = fill(len);
+	ASSERT_NE(NULL, mem);
+	for (i = 0; i < 48; i++) {
+		ret = hr_block_offline_usec(self->nr, 50UL << i % 12);
+		if (ret) {
+			ASSERT_EQ(-EINTR, ret);
+			stopped++;
+			EXPECT_EQ(0, changed(&self->before));
+		} else {
+			ASSERT_EQ(0, hr_block_write(self->nr, "state",
+						    variant->keyword));
+		}
+	}
+	ksft_print_msg("%d of 48 offlines stopped half-way\n", stopped);
+	EXPECT_LT(0, stopped);
+	EXPECT_EQ(0, not_restored(self->nr, &self->before, variant->hotremove));
+	EXPECT_EQ(0, wrong_bytes(mem, len));
+	munmap(mem, len);
+}
+
+static bool can_veto(void)
+{
+	if (access(VETO_DIR, F_OK) &&
+	    system("modprobe memory-notifier-error-inject 2>/dev/null"))
+		return false;
+	return !access(VETO_DIR, F_OK);
+}
+
+#define VETO_SKIP "needs CONFIG_MEMORY_NOTIFIER_ERROR_INJECT"
+
+TEST_F_TIMEOUT(block, veto_going_offline, TEST_S)
+{
+	static const int errors[] = { -EBUSY, -ENOMEM, -EINVAL };
+	const size_t len = 16 * MIB;
+	unsigned char *mem;
+	size_t i;
+
+	if (!can_veto())
+		SKIP(return, VETO_SKIP);
+	mem = fill(len);
+	ASSERT_NE(NULL, mem);
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		veto("MEM_GOING_OFFLINE", errors[i]);
+		EXPECT_EQ(errors[i], hr_block_offline(self->nr, OFFLINE_S));
+		EXPECT_EQ(0, not_restored(self->nr, &self->before,
+					  variant->hotremove));
+	}
+	veto("MEM_GOING_OFFLINE", 0);
+	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+	EXPECT_EQ(0, wrong_bytes(mem, len));
+	munmap(mem, len);
+}
+
+/* Nothing came of it: the block is offline and remembers nothing. */
+TEST_F_TIMEOUT(block, veto_going_online, TEST_S)
+{
+	static const int errors[] = { -EBUSY, -ENOMEM, -EINVAL };
+	struct snapshot offline;
+	size_t i;
+
+	if (!can_veto())
+		SKIP(return, VETO_SKIP);
+	ASSERT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+	take_snapshot(&offline);
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		veto("MEM_GOING_ONLINE", errors[i]);
+		EXPECT_EQ(errors[i],
+			  hr_block_write(self->nr, "state", variant->keyword));
+		EXPECT_TRUE(hr_block_is(self->nr, "state", "offline"));
+		if (hr_supported())
+			EXPECT_TRUE(hr_block_is(self->nr, "hotremove", "no"));
+		EXPECT_EQ(0, changed(&offline));
+		EXPECT_EQ(0, hr_check_invariants());
+	}
+	veto("MEM_GOING_ONLINE", 0);
+	/* As something else first, lest a left-over bit goes unseen. */
+	ASSERT_EQ(0, hr_block_write(self->nr, "state", "online_movable"));
+	EXPECT_EQ(offline.pageblocks, hr_pageblocks("HotRemove"));
+	ASSERT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+	ASSERT_EQ(0, hr_block_write(self->nr, "state", variant->keyword));
+	EXPECT_EQ(0, not_restored(self->nr, &self->before, variant->hotremove));
+}
+
+/* ---- virtio-mem -------------------------------------------------------------- */
+
+#define AUTO_ONLINE HR_SYS_MEMORY "/auto_online_blocks"
+
+FIXTURE(vmem)
+{
+	int nr;
+	long mib; /* size of vm0 before, -1: none */
+	char auto_online[32];
+	struct snapshot before;
+	struct user_memory pinned;
+};
+
+FIXTURE_VARIANT(vmem)
+{
+	const char *keyword, *hotremove;
+};
+
+FIXTURE_VARIANT_ADD(vmem, hotremove){
+	.keyword = "online_hotremove",
+	.hotremove = "yes",
+};
+
+FIXTURE_VARIANT_ADD(vmem, movable){
+	.keyword = "online_movable",
+	.hotremove = "no",
+};
+
+static bool wait_online(int block)
+{
+	long long deadline = hr_deadline(UNPLUG_S);
+
+	while (!hr_block_is(block, "state", "online"))
+		if (!hr_poll(deadline))
+			return false;
+	return true;
+}
+
+/* One block of vm0, which comes online by itself. */
+FIXTURE_SETUP(vmem)
+{
+	int old[64], new[64], n, m, i;
+	long long deadline;
+
+	if (!strcmp(variant->hotremove, "yes") && !hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	self->mib = hr_qmp_available() ? hr_vmem_size_mib("vm0") : -1;
+	if (self->mib < 0)
+		SKIP(return, "needs virtio-mem vm0, CONFIG_VIRTIO_MEM");
+	ASSERT_LT(0, hr_read_file(AUTO_ONLINE, self->auto_online,
+				  sizeof(self->auto_online)));
+	n = hr_blocks_in_state("online", old, 64);
+	ASSERT_EQ(0, hr_write_file(AUTO_ONLINE, variant->keyword));
+	ASSERT_EQ(0, hr_vmem_resize("vm0", self->mib + hr_block_bytes() / MIB,
+				    UNPLUG_S));
+	deadline = hr_deadline(UNPLUG_S);
+	while ((m = hr_blocks_in_state("online", new, 64)) == n)
+		ASSERT_TRUE(hr_poll(deadline));
+	for (i = 0; i < n && old[i] == new[i]; i++)
+		;
+	self->nr = new[i];
+	ASSERT_TRUE(m == n + 1 && wait_online(self->nr));
+	take_snapshot(&self->before);
+}
+
+FIXTURE_TEARDOWN(vmem)
+{
+	veto("MEM_GOING_OFFLINE", 0);
+	EXPECT_EQ(0, hr_vmem_resize("vm0", self->mib, UNPLUG_S));
+	hr_write_file(AUTO_ONLINE, self->auto_online);
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/* Grown back to the whole block, nothing may tell that it ever shrank. */
+static int not_regrown(int block, long mib, const struct snapshot *before,
+		       const char *hotremove)
+{
+	long long deadline = hr_deadline(UNPLUG_S);
+
+	if (hr_vmem_resize("vm0", mib, UNPLUG_S)) {
+		ksft_print_msg("vm0 does not grow back\n");
+		return 1;
+	}
+	/* The device has its size before the guest uses the memory. */
+	while (hr_zoneinfo(-1, NULL, "managed") != before->managed &&
+	       hr_poll(deadline))
+		;
+	return not_restored(block, before, hotremove);
+}
+
+/* alloc_contig_range() takes the sub-blocks one by one, and they come back. */
+TEST_F_TIMEOUT(vmem, alloc_contig, TEST_S)
+{
+	const long full = self->mib + hr_block_bytes() / MIB;
+	const size_t len = 24 * MIB;
+	unsigned char *mem;
+	long part;
+
+	mem = fill(len);
+	ASSERT_NE(NULL, mem);
+	for (part = full - 2; part > self->mib + 32; part -= 38) {
+		ASSERT_EQ(0, hr_vmem_resize("vm0", part, UNPLUG_S));
+		EXPECT_TRUE(hr_block_is(self->nr, "state", "online"));
+		if (hr_supported())
+			EXPECT_TRUE(hr_block_is(self->nr, "hotremove",
+						variant->hotremove));
+		EXPECT_EQ(self->before.pageblocks, hr_pageblocks("HotRemove"));
+		EXPECT_EQ(0, hr_check_invariants());
+	}
+	EXPECT_EQ(0, not_regrown(self->nr, full, &self->before,
+				 variant->hotremove));
+	EXPECT_EQ(0, wrong_bytes(mem, len));
+	munmap(mem, len);
+}
+
+/* One pinned page refuses its sub-block, and with it the unplug of the block. */
+TEST_F_TIMEOUT(vmem, pinned, TEST_S)
+{
+	const long full = self->mib + hr_block_bytes() / MIB;
+
+	ASSERT_EQ(0, pin_in(&self->pinned, self->nr));
+	EXPECT_EQ(-ETIMEDOUT, hr_vmem_resize("vm0", self->mib, 2));
+	EXPECT_TRUE(hr_block_is(self->nr, "state", "online"));
+	EXPECT_EQ(self->before.pageblocks, hr_pageblocks("HotRemove"));
+	EXPECT_EQ(0, hr_check_invariants());
+	EXPECT_EQ(0, not_regrown(self->nr, full, &self->before,
+				 variant->hotremove));
+	unpin(&self->pinned);
+}
+
+/* The offline that the driver tries last is over, and without effect. */
+static bool settles(int block, const struct snapshot *before)
+{
+	long long deadline = hr_deadline(UNPLUG_S);
+
+	while (!hr_block_is(block, "state", "online") ||
+	       hr_pageblocks("HotRemove") != before->pageblocks)
+		if (!hr_poll(deadline))
+			return false;
+	return true;
+}
+
+/* All sub-blocks are given back, but nobody lets the block go. */
+TEST_F_TIMEOUT(vmem, veto, TEST_S)
+{
+	const long full = self->mib + hr_block_bytes() / MIB;
+
+	if (!can_veto())
+		SKIP(return, VETO_SKIP);
+	veto("MEM_GOING_OFFLINE", -EBUSY);
+	EXPECT_EQ(0, hr_vmem_resize("vm0", self->mib, UNPLUG_S));
+	EXPECT_TRUE(settles(self->nr, &self->before));
+	EXPECT_EQ(0, hr_check_invariants());
+	EXPECT_EQ(0, not_regrown(self->nr, full, &self->before,
+				 variant->hotremove));
+}
+
+TEST_HARNESS_MAIN
