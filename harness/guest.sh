@@ -62,6 +62,8 @@ check_host() {
 		[ -r "$file" ] || fail "$file is missing (make kernel initramfs)"
 	done
 	[ -n "${ACCEL:-}" ] || ACCEL=$("$harness/probe-accel")
+	[ -r "$configs/$ACCEL.args" ] ||
+		fail "no such accelerator: $ACCEL (qemu-configs/$ACCEL.args)"
 }
 
 # The limit of the whole run, and what the guest must know of limits.
@@ -98,7 +100,7 @@ compose() {
 		*)	set -- "$@" $option $rest ;;
 		esac
 	done <<-EOF
-	$(cat "$configs/all.args" "$configs/$variant.args")
+	$(cat "$configs/$ACCEL.args" "$configs/all.args" "$configs/$variant.args")
 	EOF
 	append="${append# } $words${APPEND:+ $APPEND}"
 
@@ -106,7 +108,7 @@ compose() {
 	[ "$what" != shell ] || console=mon:stdio
 
 	# The guest's qmp port is a client of its own monitor's socket.
-	boot "$QEMU" -accel "$ACCEL" "$@" \
+	boot "$QEMU" "$@" \
 		-kernel "$kernel" -initrd "$initramfs" -append "$append" \
 		-serial "$console" -device virtio-serial-pci \
 		-chardev "file,id=verdict,path=$logs/verdict" \
