@@ -44,6 +44,7 @@ fail() {
 make_log_directory() {
 	case $what in
 	tests=*) name=$variant ;;
+	demo:*)	name=demo-${what#demo:} ;;
 	*)	name=$variant-$(echo "$what" | tr ':=,' '---') ;;
 	esac
 	logs=$BUILD/logs/$name

@@ -4,7 +4,7 @@
  * line asks for, say how it ended on the verdict port, power off.
  *
  *	hr.run=tests=<a,b,...>	kselftests, one run_kselftest.sh each
- *	hr.run=demo:<arg>	/kselftest/hotremove/demo <arg>
+ *	hr.run=demo:<arg>	/bin/demo <arg>
  *	hr.run=kunit		results of the KUnit suites that ran at boot
  *	hr.run=shell		a shell on the console
  *	hr.run=probe		nothing: that this is reached is the answer
@@ -303,7 +303,7 @@ static int run_tests(char *list)
 
 static int run_demo(char *arg)
 {
-	char *argv[] = { "/kselftest/hotremove/demo", arg, NULL };
+	char *argv[] = { "/bin/demo", arg, NULL };
 
 	mark("demo");
 	return run(argv);

@@ -25,6 +25,13 @@ $CC -O2 -o "$work/gen_init_cpio" "$BUILD/src/usr/gen_init_cpio.c" ||
 $CC -static -O2 -Wall -Wextra -o "$work/init" "$harness/init.c" ||
 	fail "cannot build $harness/init.c (a static libc is needed: libc6-dev)"
 
+# What make demo runs, where there is one.
+if [ -e "$harness/demo.c" ]; then
+	$CC -static -O2 -Wall -Wextra -D_GNU_SOURCE -I"$harness/../selftests" -o "$work/demo" \
+		"$harness/demo.c" "$harness/../selftests/hr.c" "$harness/../selftests/load.c" ||
+		fail "cannot build $harness/demo.c"
+fi
+
 find_program() {
 	PATH=$PATH:/usr/sbin:/sbin command -v "$1" ||
 		fail "$1 is missing on this machine (package $2)"
@@ -78,6 +85,7 @@ fi
 	echo "slink /sbin bin 777 0 0"
 	add_file /init "$work/init"
 	add_file /bin/busybox "$busybox"
+	[ ! -e "$harness/demo.c" ] || add_file /bin/demo "$work/demo"
 	"$busybox" --list | while read -r applet; do
 		[ "$applet" = busybox ] || echo "slink /bin/$applet busybox 777 0 0"
 	done
