@@ -606,8 +606,7 @@ int hr_qmp(const char *command, char *reply, size_t len)
 	if (fd < 0)
 		return fd;
 	/* An error if an earlier process did it: all that counts is the command. */
-	qmp_transact(fd, "{\"execute\": \"qmp_capabilities\"}", line,
-		     sizeof(line));
+	qmp_transact(fd, "{'execute': 'qmp_capabilities'}", line, sizeof(line));
 	ret = qmp_transact(fd, command, line, sizeof(line));
 	if (reply)
 		snprintf(reply, len, "%s", line);
@@ -621,10 +620,10 @@ long long hr_qom_get(const char *id, const char *property)
 	const char *value;
 	int ret;
 
-	snprintf(
-		command, sizeof(command),
-		"{\"execute\": \"qom-get\", \"arguments\": {\"path\": \"/machine/peripheral/%s\", \"property\": \"%s\"}}",
-		id, property);
+	snprintf(command, sizeof(command),
+		 "{'execute': 'qom-get', 'arguments': {"
+		 "'path': '/machine/peripheral/%s', 'property': '%s'}}",
+		 id, property);
 	ret = hr_qmp(command, reply, sizeof(reply));
 	if (ret)
 		return ret;
@@ -658,10 +657,11 @@ int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds)
 	long size;
 	int ret;
 
-	snprintf(
-		command, sizeof(command),
-		"{\"execute\": \"qom-set\", \"arguments\": {\"path\": \"/machine/peripheral/%s\", \"property\": \"requested-size\", \"value\": %llu}}",
-		id, (unsigned long long)mib << 20);
+	snprintf(command, sizeof(command),
+		 "{'execute': 'qom-set', 'arguments': {"
+		 "'path': '/machine/peripheral/%s', "
+		 "'property': 'requested-size', 'value': %llu}}",
+		 id, (unsigned long long)mib << 20);
 	ret = hr_qmp(command, NULL, 0);
 	if (ret)
 		return ret;

@@ -110,7 +110,7 @@ long hr_unmovable_pages(int block);
 /* ---- the hypervisor, by QMP ------------------------------------------- */
 
 bool hr_qmp_available(void);
-/* Send one command (JSON text), wait for its reply; reply may be NULL. */
+/* One command (JSON text, QEMU takes '' for "") and its reply, which may be NULL. */
 int hr_qmp(const char *command, char *reply, size_t len);
 /* A number among the properties of device `id`; -EIO if there is no such device. */
 long long hr_qom_get(const char *id, const char *property);
