@@ -19,7 +19,7 @@ progress() {
 		cat >&2
 	else
 		awk -v quiet="${QUIET-}" '/^  [A-Z]/ && ++n % 250 == 0 && !quiet {
-			printf "  KERNEL  %d files\n", n >"/dev/stderr" }'
+			printf "  KERNEL   %d files\n", n >"/dev/stderr" }'
 	fi
 }
 

@@ -12,7 +12,7 @@ export GIT_COMMITTER_NAME=hotremove GIT_COMMITTER_EMAIL=hotremove@localhost
 
 # say WHAT TEXT: one short line of progress, silent under make -s.
 say() {
-	[ -n "${QUIET-}" ] || printf '  %-7s %s\n' "$1" "$2" >&2
+	[ -n "${QUIET-}" ] || printf '  %-8s %s\n' "$1" "$2" >&2
 }
 
 # die LINE...: what was tried, on what, why it failed; last what to type next.
