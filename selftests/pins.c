@@ -43,7 +43,7 @@
 FIXTURE(pins)
 {
 	int block;
-	int fd; /* of gup_test or of a ring: closing it unpins */
+	int fd; /* of gup_test or of a ring */
 	unsigned char *mem;
 };
 
@@ -168,10 +168,13 @@ FIXTURE_SETUP(pins)
 	}
 }
 
+/*
+ * The file stays open till exit: when a ring goes, the kernel notifies its
+ * process as by a signal, and an offline in that moment would say -EINTR.
+ */
 FIXTURE_TEARDOWN(pins)
 {
-	if (self->fd >= 0)
-		close(self->fd);
+	unpin(self, variant);
 	drop(self);
 	EXPECT_EQ(0, hr_return_blocks());
 	EXPECT_EQ(0, hr_check_invariants());
@@ -236,6 +239,21 @@ static void lose_time(int round)
 		;
 }
 
+/*
+ * Migration gives up after ten tries on a page that the removal is holding at
+ * the moment, and the pin fails with -ENOMEM and nothing pinned: so it does in
+ * ZONE_MOVABLE. What counts is that it gets there, and where to.
+ */
+static int pin_at_last(FIXTURE_DATA(pins) * self,
+		       const FIXTURE_VARIANT(pins) * variant)
+{
+	int err = -ENOMEM;
+
+	for (int tries = 0; err == -ENOMEM && tries < 100; tries++)
+		err = pin(self, variant);
+	return err;
+}
+
 /* Every other time the pages are shared with the process that removes them. */
 TEST_F_TIMEOUT(pins, removal_under_way, 600)
 {
@@ -260,7 +278,7 @@ TEST_F_TIMEOUT(pins, removal_under_way, 600)
 			ASSERT_TRUE(fill(self, variant));
 		ASSERT_EQ(1, write(go[1], &byte, 1));
 		lose_time(round);
-		EXPECT_EQ(0, pin(self, variant));
+		EXPECT_EQ(0, pin_at_last(self, variant));
 		ASSERT_EQ(child, waitpid(child, &status, 0));
 		close(go[0]);
 		close(go[1]);

@@ -16,8 +16,8 @@
  * that was onlined online_kernel. Last, the block must come offline with the
  * load still there.
  *
- * Three witnesses: page flags (hr_unmovable_pages()), page_owner (boot
- * with page_owner=on (each allocation must have asked for __GFP_HIGHMEM and
+ * Three witnesses: page flags (hr_unmovable_pages()), page_owner (boot with
+ * page_owner=on: each allocation must have asked for __GFP_HIGHMEM and
  * __GFP_MOVABLE, which is ZONE_MOVABLE's rule), and the pageblock types in
  * pagetypeinfo. Block-device buffers are on the LRU like user memory and are
  * asked for with __GFP_MOVABLE alone: they are found through the page cache of
