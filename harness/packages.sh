@@ -13,7 +13,8 @@ build="bc binutils bison cpio flex gcc git kmod libc6-dev libelf-dev
 guest="busybox-static coreutils e2fsprogs util-linux qemu-system-x86"
 # prove reads the TAP, checkpatch.pl needs the same package.
 test=perl
-lint="clang-format shellcheck sparse"
+# The two modules: checkpatch.pl looks at licences with them.
+lint="clang-format python3-git python3-ply shellcheck sparse"
 
 wanted="$build $guest $test"
 [ "${1-}" != lint ] || wanted="$wanted $lint"
