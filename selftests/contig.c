@@ -148,11 +148,6 @@ TEST_F_TIMEOUT(contig, kfence_pool_stays_out, 300)
 	EXPECT_EQ(0, unmovable_pages(self));
 }
 
-static unsigned char pattern(size_t at)
-{
-	return at >> 12 ^ at;
-}
-
 /*
  *   pool of 2 MiB pages        offline of a block
  *   HR     [HHHH....][....]    (gone)    [HHHH]     same bytes
@@ -172,8 +167,7 @@ TEST_F_TIMEOUT(contig, huge_pages_come_and_go, 300)
 	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	ASSERT_NE(MAP_FAILED, mem);
-	for (size_t at = 0; at < bytes; at++)
-		mem[at] = pattern(at);
+	hr_fill(mem, bytes);
 	for (int i = 0; i < self->nr && !inside; i++) {
 		block = self->blocks[i];
 		inside = hr_pages_in_block(mem, bytes, block);
@@ -183,8 +177,7 @@ TEST_F_TIMEOUT(contig, huge_pages_come_and_go, 300)
 
 	EXPECT_EQ(0, hr_block_offline(block, 60));
 	EXPECT_EQ(0, hr_pages_in_block(mem, bytes, block));
-	for (size_t at = 0; at < bytes; at++)
-		ASSERT_EQ(pattern(at), mem[at]);
+	EXPECT_EQ(0, hr_wrong_bytes(mem, bytes));
 	munmap(mem, bytes);
 }
 

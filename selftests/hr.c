@@ -415,6 +415,30 @@ void *hr_anon_in_block(int block, size_t bytes, int advice, bool keep)
 	return NULL;
 }
 
+static uint64_t word_at(size_t i)
+{
+	return (i + 1) * 0x9e3779b97f4a7c15ULL;
+}
+
+void hr_fill(void *mem, size_t bytes)
+{
+	uint64_t *words = mem;
+	size_t i;
+
+	for (i = 0; i < bytes / sizeof(*words); i++)
+		words[i] = word_at(i);
+}
+
+size_t hr_wrong_bytes(const void *mem, size_t bytes)
+{
+	const uint64_t *words = mem;
+	size_t i, wrong = 0;
+
+	for (i = 0; i < bytes / sizeof(*words); i++)
+		wrong += words[i] == word_at(i) ? 0 : sizeof(*words);
+	return wrong;
+}
+
 long hr_page_owner_gfp(unsigned long pfn)
 {
 	unsigned int order, mask;

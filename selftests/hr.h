@@ -94,6 +94,9 @@ long hr_pages_in_block(const void *addr, size_t bytes, int block);
  * reached. The caller unmaps what is returned; what was kept goes at exit.
  */
 void *hr_anon_in_block(int block, size_t bytes, int advice, bool keep);
+/* Fill memory so that each word tells where it belongs; bytes that do not. */
+void hr_fill(void *mem, size_t bytes);
+size_t hr_wrong_bytes(const void *mem, size_t bytes);
 /*
  * GFP mask an allocated page was requested with, from page_owner (boot with
  * page_owner=on); -ENOENT: free or not the first page, -EOPNOTSUPP: no page_owner.

@@ -38,7 +38,7 @@
 #define MIB (1UL << 20)
 #define BYTES (8 * MIB)
 /* Each round hits the removal at another point, see lose_time(). */
-#define RACES 24
+#define RACES 12
 
 FIXTURE(pins)
 {
@@ -118,28 +118,14 @@ static int pin_and_release(FIXTURE_DATA(pins) * self, unsigned int cmd)
 					    -EIO;
 }
 
-static unsigned char pattern(size_t at)
-{
-	return at >> 12 ^ at;
-}
-
-static long wrong_bytes(const unsigned char *mem)
-{
-	long wrong = 0;
-
-	for (size_t at = 0; at < BYTES; at++)
-		wrong += mem[at] != pattern(at);
-	return wrong;
-}
-
 /* User memory with a pattern, inside the block. */
 static bool fill(FIXTURE_DATA(pins) * self,
 		 const FIXTURE_VARIANT(pins) * variant)
 {
 	self->mem =
 		hr_anon_in_block(self->block, BYTES, variant->advice, false);
-	for (size_t at = 0; self->mem && at < BYTES; at++)
-		self->mem[at] = pattern(at);
+	if (self->mem)
+		hr_fill(self->mem, BYTES);
 	return self->mem;
 }
 
@@ -198,7 +184,7 @@ TEST_F_TIMEOUT(pins, pages_leave_the_block_first, 120)
 
 	ASSERT_EQ(0, pin(self, variant));
 	EXPECT_EQ(0, hr_pages_in_block(self->mem, BYTES, self->block));
-	EXPECT_EQ(0, wrong_bytes(self->mem));
+	EXPECT_EQ(0, hr_wrong_bytes(self->mem, BYTES));
 
 	/* That they are pinned is seen from their staying where they are. */
 	for (size_t i = 0; i < nr; i++)
@@ -206,7 +192,7 @@ TEST_F_TIMEOUT(pins, pages_leave_the_block_first, 120)
 	EXPECT_EQ(0, hr_block_offline(self->block, 30));
 	for (size_t i = 0; i < nr; i++)
 		ASSERT_EQ(pfns[i], hr_virt_to_pfn(self->mem + i * page));
-	EXPECT_EQ(0, wrong_bytes(self->mem));
+	EXPECT_EQ(0, hr_wrong_bytes(self->mem, BYTES));
 
 	/* What the kernel holds is what the process writes after the pin, too. */
 	if (!variant->uring) {
@@ -229,7 +215,7 @@ TEST_F_TIMEOUT(pins, kernel_agrees, 120)
 	ASSERT_TRUE(fill(self, variant));
 	EXPECT_EQ(0, pin_and_release(self, PIN_LONGTERM_BENCHMARK));
 	EXPECT_EQ(0, hr_pages_in_block(self->mem, BYTES, self->block));
-	EXPECT_EQ(0, wrong_bytes(self->mem));
+	EXPECT_EQ(0, hr_wrong_bytes(self->mem, BYTES));
 }
 
 /* Not a sleep: a different amount of work each time, to hit different places. */
@@ -288,7 +274,7 @@ TEST_F_TIMEOUT(pins, removal_under_way, 600)
 			       strerror(WEXITSTATUS(status)));
 		}
 		EXPECT_EQ(0, hr_pages_in_block(self->mem, BYTES, self->block));
-		EXPECT_EQ(0, wrong_bytes(self->mem));
+		EXPECT_EQ(0, hr_wrong_bytes(self->mem, BYTES));
 		EXPECT_EQ(0, unpin(self, variant));
 		drop(self);
 		ASSERT_EQ(0, hr_block_write(self->block, "state",

@@ -544,9 +544,8 @@ FIXTURE_TEARDOWN(placement)
 
 TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 {
-	const size_t page = sysconf(_SC_PAGESIZE);
 	const long pageblocks = hr_pageblocks("HotRemove");
-	unsigned char *user;
+	void *user;
 	long found, want;
 	int step = 0;
 
@@ -558,8 +557,7 @@ TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 	{
 		TH_LOG("user memory does not reach memory%d", hotremove_block);
 	}
-	for (size_t at = 0; at < USER_BYTES; at += page)
-		user[at] = at / page;
+	hr_fill(user, USER_BYTES);
 
 	/* 2. the kernel stays out though nothing else may be free in the zone */
 	for (; step < STEPS_ALONE; step++)
@@ -593,8 +591,7 @@ TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 
 	/* and that is why it can leave, with the load still there */
 	EXPECT_EQ(0, hr_block_offline(hotremove_block, 60));
-	for (size_t at = 0; at < USER_BYTES; at += page)
-		ASSERT_EQ((unsigned char)(at / page), user[at]);
+	EXPECT_EQ(0, hr_wrong_bytes(user, USER_BYTES));
 	EXPECT_EQ(self->pageblocks, hr_pageblocks("HotRemove"));
 }
 
