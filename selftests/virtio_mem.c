@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * This test will prove that memory plugged through virtio-mem and onlined as
+ * hot-removable serves, and comes back to the last byte, in both modes of the
+ * driver: by sub-blocks of 2 MiB (alloc_contig_range() on part of a memory
+ * block) and by big blocks of 256 MiB (offlining of two memory blocks each);
+ * also while a balloon takes pages from it, and when it arrives in a machine
+ * that has nearly no free memory left.
+ *
+ *   requested  0 --> 512 ------------> 0 --> 512 --> ...
+ *   memory        [load][load][free]     [ ]          nothing left behind
+ *   load                 running, checked at the end
+ *
+ * Fails when, in "mm: give hot-removable pages only to requests that may use
+ * ZONE_MOVABLE", the hunk of rmqueue that keeps other requests away is
+ * reverted (memory stays), and when "mm/memory_hotplug: online_hotremove" does
+ * not teach the keyword to auto_online_blocks (nothing becomes hot-removable).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+
+#include "hr.h"
+#include "load.h"
+
+#define AUTO_ONLINE HR_SYS_MEMORY "/auto_online_blocks"
+
+/* After a refusal the driver rests for 50 s before it tries again. */
+#define RESIZE_SECONDS 120
+#define SECONDS 60
+
+/* What each test plugs; with less boot memory than that all of it is used. */
+#define PLUG_MIB 512
+
+#define ROUNDS 2
+#define LOADS 4
+
+FIXTURE(virtio_mem)
+{
+	char policy[32];
+	long long balloon; /* its size at the start, 0: there is none */
+	struct load loads[LOADS];
+};
+
+FIXTURE_VARIANT(virtio_mem)
+{
+	const char *id;
+	bool big_blocks;
+	unsigned long sizes[6]; /* up and down, ends with 0 */
+};
+
+FIXTURE_VARIANT_ADD(virtio_mem, sub_block){
+	.id = "vm0",
+	.sizes = { 512, 130, 258, 6, 2, 0 },
+};
+
+FIXTURE_VARIANT_ADD(virtio_mem, big_block){
+	.id = "vm1",
+	.big_blocks = true,
+	.sizes = { 512, 256, 768, 512, 0 },
+};
+
+static long long balloon_bytes(void)
+{
+	char reply[512];
+	const char *actual;
+
+	if (hr_qmp("{'execute': 'query-balloon'}", reply, sizeof(reply)))
+		return 0;
+	actual = strstr(reply, "\"actual\":");
+	return actual ? strtoll(actual + strlen("\"actual\":"), NULL, 10) : 0;
+}
+
+static int balloon_ask(long long bytes)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command),
+		 "{'execute': 'balloon', 'arguments': {'value': %lld}}", bytes);
+	return hr_qmp(command, NULL, 0);
+}
+
+static bool balloon_is(long long bytes)
+{
+	long long deadline = hr_deadline(SECONDS);
+
+	while (balloon_bytes() != bytes)
+		if (!hr_poll(deadline))
+			return false;
+	return true;
+}
+
+/* The device reaches its size before all of that memory is online. */
+static bool online_mib(long mib)
+{
+	long long deadline = hr_deadline(SECONDS);
+
+	while (hr_meminfo_kb("HotRemoveTotal") < mib << 10)
+		if (!hr_poll(deadline))
+			return false;
+	return true;
+}
+
+static bool all_gone(void)
+{
+	long long deadline = hr_deadline(SECONDS);
+
+	while (hr_meminfo_kb("HotRemoveTotal"))
+		if (!hr_poll(deadline))
+			return false;
+	return true;
+}
+
+static long used_mib(void)
+{
+	return (hr_meminfo_kb("HotRemoveTotal") -
+		hr_meminfo_kb("HotRemoveFree")) >>
+	       10;
+}
+
+/* What runs from now on prefers the device's memory, if it has its own node. */
+static void prefer_node_of(const char *id)
+{
+	unsigned long mask = 1UL << hr_qom_get(id, "node");
+
+	syscall(SYS_set_mempolicy, 1 /* MPOL_PREFERRED */, &mask,
+		8 * sizeof(mask));
+}
+
+FIXTURE_SETUP(virtio_mem)
+{
+	if (!hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	if (!hr_qmp_available())
+		SKIP(return,
+			   "needs CONFIG_VIRTIO_CONSOLE and a port named qmp");
+	if (hr_vmem_size_mib(variant->id))
+		SKIP(return, "needs an empty virtio-mem device %s",
+		     variant->id);
+	self->balloon = balloon_bytes();
+	prefer_node_of(variant->id);
+	ASSERT_LT(0, hr_read_file(AUTO_ONLINE, self->policy,
+				  sizeof(self->policy)));
+	ASSERT_EQ(0, hr_write_file(AUTO_ONLINE, "online_hotremove"));
+}
+
+FIXTURE_TEARDOWN(virtio_mem)
+{
+	int i;
+
+	for (i = 0; i < LOADS; i++)
+		load_abort(&self->loads[i]);
+	if (self->balloon)
+		EXPECT_EQ(0, balloon_ask(self->balloon));
+	EXPECT_EQ(0, hr_vmem_resize(variant->id, 0, RESIZE_SECONDS));
+	EXPECT_EQ(0, hr_write_file(AUTO_ONLINE, self->policy));
+}
+
+/* Stop a load that must not have lost a byte. */
+#define CHECK(load)                                                      \
+	do {                                                             \
+		long corrupt = load_stop(load);                          \
+		ASSERT_EQ(0, corrupt)                                    \
+		TH_LOG("%ld bytes corrupt %s", corrupt, load_why(load)); \
+	} while (0)
+
+#define START(load, name, mib)                                 \
+	do {                                                   \
+		ASSERT_EQ(0, load_start(load, name, mib, mib)) \
+		TH_LOG("%s: %s", name, load_why(load));        \
+	} while (0)
+
+#define RESIZE(mib)                                                            \
+	do {                                                                   \
+		ASSERT_EQ(0, hr_vmem_resize(variant->id, mib, RESIZE_SECONDS)) \
+		TH_LOG("%ld of %ld MiB plugged",                               \
+		       hr_vmem_size_mib(variant->id), (long)mib);              \
+	} while (0)
+
+TEST_F_TIMEOUT(virtio_mem, up_and_down, 900)
+{
+	bool big = hr_qom_get(variant->id, "block-size") >
+		   (long long)hr_block_bytes();
+	const unsigned long *mib;
+	int round;
+
+	ASSERT_EQ(variant->big_blocks, big);
+	for (round = 0; round < ROUNDS; round++) {
+		for (mib = variant->sizes; *mib; mib++) {
+			RESIZE(*mib);
+			ASSERT_TRUE(online_mib(*mib));
+		}
+		RESIZE(0);
+		ASSERT_TRUE(all_gone());
+	}
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/* The loads fit into boot memory, but live in what was plugged. */
+TEST_F_TIMEOUT(virtio_mem, shrink_under_load, 900)
+{
+	static const char *const names[LOADS] = { "anon", "thp", "tmpfs",
+						  "fork" };
+	long mib = 40, used;
+	int round, i;
+
+	for (round = 0; round < ROUNDS; round++) {
+		RESIZE(PLUG_MIB);
+		ASSERT_TRUE(online_mib(PLUG_MIB));
+		for (i = 0; i < LOADS; i++)
+			START(&self->loads[i], names[i], mib);
+		used = used_mib();
+		TH_LOG("%ld MiB of %d in use", used, PLUG_MIB);
+		ASSERT_GE(used, LOADS * mib / 2);
+		RESIZE(PLUG_MIB / 2);
+		RESIZE(0);
+		for (i = 0; i < LOADS; i++)
+			CHECK(&self->loads[i]);
+		ASSERT_TRUE(all_gone());
+	}
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+TEST_F_TIMEOUT(virtio_mem, balloon_at_the_same_time, 900)
+{
+	long long small = self->balloon - (192LL << 20);
+	int round;
+
+	if (!self->balloon)
+		SKIP(return, "needs CONFIG_VIRTIO_BALLOON and its device");
+	for (round = 0; round < ROUNDS; round++) {
+		/* Grow while the balloon lets go, except in the first round. */
+		RESIZE(PLUG_MIB);
+		ASSERT_TRUE(online_mib(PLUG_MIB));
+		ASSERT_TRUE(balloon_is(self->balloon));
+		START(&self->loads[0], "anon", 64);
+
+		/* Half of the balloon is in, the rest comes meanwhile. */
+		ASSERT_EQ(0, balloon_ask((self->balloon + small) / 2));
+		ASSERT_TRUE(balloon_is((self->balloon + small) / 2));
+		TH_LOG("%ld MiB of %d in use", used_mib(), PLUG_MIB);
+		ASSERT_EQ(0, balloon_ask(small));
+		RESIZE(0);
+		ASSERT_TRUE(balloon_is(small));
+		CHECK(&self->loads[0]);
+		ASSERT_TRUE(all_gone());
+		ASSERT_EQ(0, balloon_ask(self->balloon));
+	}
+	ASSERT_TRUE(balloon_is(self->balloon));
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/*
+ * Locked memory and busy page cache leave next to nothing; plugging itself needs
+ * 8 MiB of memmap. What is used then exists only thanks to what was plugged.
+ */
+TEST_F_TIMEOUT(virtio_mem, add_under_pressure, 900)
+{
+	long mib = hr_meminfo_kb("MemAvailable") / 1024 - 96;
+
+	ASSERT_LT(0, mib);
+	START(&self->loads[0], "readers", 16);
+	START(&self->loads[1], "mlock", mib);
+	TH_LOG("%ld MiB free when 512 MiB come",
+	       hr_meminfo_kb("MemFree") / 1024);
+	RESIZE(PLUG_MIB);
+	ASSERT_TRUE(online_mib(PLUG_MIB));
+	START(&self->loads[2], "anon", PLUG_MIB / 2);
+	ASSERT_GE(used_mib(), PLUG_MIB / 4);
+	CHECK(&self->loads[2]);
+	CHECK(&self->loads[1]);
+	CHECK(&self->loads[0]);
+	RESIZE(0);
+	ASSERT_TRUE(all_gone());
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+TEST_HARNESS_MAIN
