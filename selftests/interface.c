@@ -293,8 +293,9 @@ TEST_F_TIMEOUT(block, odd_writes, TEST_S)
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(8, write(fd, "offline\n", 8));
 	EXPECT_STREQ("offline", kind_of(self->nr));
-	EXPECT_EQ(8,
-		  write(fd, "offline\0", 8) == -1 && errno == EINVAL ? 8 : 0);
+	/* The NUL ends the word, and it is offline already. */
+	EXPECT_EQ(-1, write(fd, "offline\0online", 14));
+	EXPECT_EQ(EINVAL, errno);
 	close(fd);
 }
 
@@ -308,7 +309,8 @@ TEST_F(block, read_only_attributes)
 
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		block_path(path, sizeof(path), self->nr, names[i]);
-		if (is_hotremove("online_hotremove") && !hr_supported() && !i)
+		/* hotremove is not there without CONFIG_MIGRATE_HOTREMOVE. */
+		if (access(path, F_OK))
 			continue;
 		EXPECT_EQ(-EACCES, write_bytes(path, "yes", 3))
 		TH_LOG("%s", names[i]);
