@@ -239,6 +239,19 @@ bool hr_block_is(int block, const char *attr, const char *want)
 	       !strcmp(buf, want);
 }
 
+int hr_block_node(int block)
+{
+	int node = -1;
+	char path[128];
+	glob_t g;
+
+	attr_path(path, sizeof(path), block, "node[0-9]*");
+	if (!glob(path, 0, NULL, &g))
+		node = atoi(strrchr(g.gl_pathv[0], 'e') + 1);
+	globfree(&g);
+	return node;
+}
+
 static void on_alarm(int sig)
 {
 	(void)sig;

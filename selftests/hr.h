@@ -31,6 +31,8 @@ int hr_block_read(int block, const char *attr, char *buf, size_t len);
 /* One write(2) of exactly val; the errno of that write, negative. */
 int hr_block_write(int block, const char *attr, const char *val);
 bool hr_block_is(int block, const char *attr, const char *want);
+/* The node of a block, -1 if unknown. */
+int hr_block_node(int block);
 /* Offline with a bound: SIGALRM after seconds makes the kernel say -EINTR. */
 int hr_block_offline(int block, unsigned int seconds);
 /* The same with a first signal after usec, to stop an offline half-way. */

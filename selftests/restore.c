@@ -21,6 +21,8 @@
  * `hotremove` loses its pageblocks.
  */
 #include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "../kselftest_harness.h"
@@ -114,10 +116,14 @@ struct user_memory {
 	int pipe[2]; /* holds one page */
 };
 
-/* Touch pages until one lies in the block; its address, NULL if none did. */
+/*
+ * Touch pages until one lies in the block; its address, NULL if none did. The
+ * node of the block comes first, wherever this process runs.
+ */
 static unsigned char *touch_until_in(struct user_memory *u, int block)
 {
 	unsigned long avail_kb = hr_meminfo_kb("MemAvailable");
+	unsigned long node = 1UL << hr_block_node(block);
 	size_t at;
 
 	u->len = avail_kb / 4 * 3 * 1024 & ~(page_size() - 1);
@@ -125,6 +131,8 @@ static unsigned char *touch_until_in(struct user_memory *u, int block)
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (u->mem == MAP_FAILED)
 		return NULL;
+	syscall(SYS_mbind, u->mem, u->len, MPOL_PREFERRED, &node,
+		8 * sizeof(node), 0);
 	for (at = 0; at < u->len; at += page_size()) {
 		u->mem[at] = at / page_size();
 		if (hr_pfn_in_block(hr_virt_to_pfn(u->mem + at), block))
