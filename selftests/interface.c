@@ -332,6 +332,23 @@ TEST_F(block, read_only_attributes)
 }
 
 /*
+ * A keyword that came at the wrong moment is not remembered until the right one:
+ * the bool attribute below has a meaning of its own.
+ */
+TEST_F_TIMEOUT(block, refused_keyword_leaves_no_trace, TEST_S)
+{
+	if (!hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	ASSERT_EQ(0, choose_auto_movable());
+	ASSERT_EQ(0, hr_block_write(self->nr, "state", "online_movable"));
+	EXPECT_EQ(-EINVAL,
+		  hr_block_write(self->nr, "state", "online_hotremove"));
+	ASSERT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+	ASSERT_EQ(0, hr_block_write(self->nr, "online", "1"));
+	EXPECT_STREQ("online_movable", kind_of(self->nr));
+}
+
+/*
  * The generic device attribute: a bool, and idempotent where `state` is not.
  * The auto-movable policy keeps the block out of the kernel zones meanwhile.
  */
