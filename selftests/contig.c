@@ -105,7 +105,7 @@ static bool holds_gigantic(FIXTURE_DATA(contig) * self)
 	return false;
 }
 
-TEST_F_TIMEOUT(contig, gigantic_pages_stay_out, 300)
+TEST_F_TIMEOUT(contig, gigantic_pages_stay_out, 600)
 {
 	if (self->gigantic < 0)
 		SKIP(return,
@@ -134,7 +134,7 @@ static bool kfence_started(void)
 	return found;
 }
 
-TEST_F_TIMEOUT(contig, kfence_pool_stays_out, 300)
+TEST_F_TIMEOUT(contig, kfence_pool_stays_out, 600)
 {
 	if (number_in(KFENCE))
 		SKIP(return,
@@ -152,7 +152,7 @@ TEST_F_TIMEOUT(contig, kfence_pool_stays_out, 300)
  *   pool of 2 MiB pages        offline of a block
  *   HR     [HHHH....][....]    (gone)    [HHHH]     same bytes
  */
-TEST_F_TIMEOUT(contig, huge_pages_come_and_go, 300)
+TEST_F_TIMEOUT(contig, huge_pages_come_and_go, 600)
 {
 	const size_t bytes = 32 * MIB;
 	const int nr = bytes / (2 * MIB);
@@ -175,7 +175,7 @@ TEST_F_TIMEOUT(contig, huge_pages_come_and_go, 300)
 	ASSERT_LT(0, inside);
 	EXPECT_EQ(0, unmovable_pages(self));
 
-	EXPECT_EQ(0, hr_block_offline(block, 60));
+	EXPECT_EQ(0, hr_block_offline(block, 120));
 	EXPECT_EQ(0, hr_pages_in_block(mem, bytes, block));
 	EXPECT_EQ(0, hr_wrong_bytes(mem, bytes));
 	munmap(mem, bytes);

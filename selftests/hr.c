@@ -402,7 +402,7 @@ long hr_pages_in_block(const void *addr, size_t bytes, int block)
 void *hr_anon_in_block(int block, size_t bytes, int advice, bool keep)
 {
 	const size_t all = hr_meminfo_kb("MemTotal") * 1024 / bytes * bytes;
-	const long enough = bytes / sysconf(_SC_PAGESIZE) / 8 * 7;
+	const long enough = bytes / sysconf(_SC_PAGESIZE) / 4;
 	char *map, *at, *end;
 
 	map = mmap(NULL, all, PROT_READ | PROT_WRITE,

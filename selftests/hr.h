@@ -90,10 +90,11 @@ bool hr_pfn_in_block(unsigned long pfn, int block);
 /* Pages of [addr, addr + bytes) that are in memory and lie in block. */
 long hr_pages_in_block(const void *addr, size_t bytes, int block);
 /*
- * Touch private anonymous memory until `bytes` in a row lie (nearly all) in
- * block, trying as much as is available; advice is for madvise(2). What had to
- * be touched on the way stays allocated if keep. NULL if the block is never
- * reached. The caller unmaps what is returned; what was kept goes at exit.
+ * Touch private anonymous memory until a quarter of `bytes` in a row lies in
+ * block (the kernel may spread it over ordinary pageblocks as well), trying as
+ * much as is available; advice is for madvise(2). What had to be touched on
+ * the way stays allocated if keep. NULL if the block is never reached. The
+ * caller unmaps what is returned; what was kept goes at exit.
  */
 void *hr_anon_in_block(int block, size_t bytes, int advice, bool keep);
 /* Fill memory so that each word tells where it belongs; bytes that do not. */

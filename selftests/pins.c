@@ -166,7 +166,7 @@ FIXTURE_TEARDOWN(pins)
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
-TEST_F_TIMEOUT(pins, pages_leave_the_block_first, 120)
+TEST_F_TIMEOUT(pins, pages_leave_the_block_first, 600)
 {
 	const size_t page = sysconf(_SC_PAGESIZE), nr = BYTES / page;
 	unsigned long pfns[nr];
@@ -189,7 +189,7 @@ TEST_F_TIMEOUT(pins, pages_leave_the_block_first, 120)
 	/* That they are pinned is seen from their staying where they are. */
 	for (size_t i = 0; i < nr; i++)
 		pfns[i] = hr_virt_to_pfn(self->mem + i * page);
-	EXPECT_EQ(0, hr_block_offline(self->block, 30));
+	EXPECT_EQ(0, hr_block_offline(self->block, 120));
 	for (size_t i = 0; i < nr; i++)
 		ASSERT_EQ(pfns[i], hr_virt_to_pfn(self->mem + i * page));
 	EXPECT_EQ(0, hr_wrong_bytes(self->mem, BYTES));
@@ -208,7 +208,7 @@ TEST_F_TIMEOUT(pins, pages_leave_the_block_first, 120)
 }
 
 /* gup_test warns, and so panics our guests, if it could pin a page in the block. */
-TEST_F_TIMEOUT(pins, kernel_agrees, 120)
+TEST_F_TIMEOUT(pins, kernel_agrees, 600)
 {
 	if (variant->uring)
 		SKIP(return, "gup_test only");
@@ -258,7 +258,7 @@ TEST_F_TIMEOUT(pins, removal_under_way, 600)
 			close(go[1]);
 			if (read(go[0], &byte, 1) != 1)
 				_exit(EPIPE);
-			_exit(-hr_block_offline(self->block, 60));
+			_exit(-hr_block_offline(self->block, 120));
 		}
 		if (!share)
 			ASSERT_TRUE(fill(self, variant));

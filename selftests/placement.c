@@ -535,7 +535,7 @@ FIXTURE_TEARDOWN(placement)
 {
 	stop_load(self, variant);
 	if (!hr_block_is(hotremove_block, "state", "offline"))
-		hr_block_offline(hotremove_block, 30);
+		hr_block_offline(hotremove_block, 120);
 	/* It may well be impossible. That is what hot-removable blocks are for. */
 	if (!hr_block_is(control_block, "state", "offline"))
 		hr_block_offline(control_block, 2);
@@ -592,7 +592,7 @@ TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 	EXPECT_TRUE(hr_block_is(hotremove_block, "hotremove", "yes"));
 
 	/* and that is why it can leave, with the load still there */
-	EXPECT_EQ(0, hr_block_offline(hotremove_block, 60));
+	EXPECT_EQ(0, hr_block_offline(hotremove_block, 120));
 	EXPECT_EQ(0, hr_wrong_bytes(user, USER_BYTES));
 	EXPECT_EQ(self->pageblocks, hr_pageblocks("HotRemove"));
 }
