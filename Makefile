@@ -133,7 +133,7 @@ $(BUILD)/.source: FORCE | packages
 	mkdir -p $(BUILD)
 	harness/source.sh $@
 
-$(BUILD)/.patched: $(BUILD)/.source $(wildcard patches/$(SERIES)/*)
+$(BUILD)/.patched: $(BUILD)/.source patches/$(SERIES)/series $(wildcard patches/$(SERIES)/*.patch)
 	harness/series.sh apply
 	touch $@
 
