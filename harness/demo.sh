@@ -1,0 +1,112 @@
+#!/bin/sh
+# The demo: the same guest three times, which differ in one word written to
+# auto_online_blocks; what happened in one table. harness/demo.c is what runs in
+# the guests; its lines "RESULT <key> <value>" are what the table is made of.
+#
+# Exit status as in guest.sh; 1 also if hot-removable memory did not all come
+# back, or data were lost. That online_kernel gives everything back now and then
+# is no failure.
+#
+# Environment: as for guest.sh.
+set -eu
+
+harness=$(cd "$(dirname "$0")" && pwd)
+: "${BUILD:=build/${SERIES:-6.12}}"
+# Found out once, not by each guest.
+ACCEL=${ACCEL:-$("$harness/probe-accel")}
+export ACCEL
+
+out=$(mktemp -d "${TMPDIR:-/tmp}/hr-demo.XXXXXX")
+pids=
+trap 'rm -rf "$out"' EXIT
+# Guests in the background do not see Ctrl-C.
+trap 'kill $pids 2>/dev/null || :; exit 3' HUP INT TERM
+
+# start KEYWORD: a guest in the background, its progress on our stdout.
+start() {
+	: >"$out/$1"
+	"$harness/guest.sh" demo "demo:$1" >"$out/$1" 2>&1 &
+	pid=$!
+	pids="$pids $pid"
+	tail -n +1 -f -s 0.2 --pid=$pid "$out/$1" |
+		sed -n -u "s/^ *[0-9.]* s  /$(printf '%-16s' "$1") &/p" &
+}
+
+status=0
+# finish KEYWORD PID: the worst status of all guests is ours.
+finish() {
+	s=0
+	wait "$2" || s=$?
+	[ $s -eq 0 ] || failed="${failed-} $1"
+	[ $s -le $status ] || status=$s
+}
+
+value() {
+	sed -n "s/^RESULT $2 //p" "$out/$1" | tail -n 1
+}
+
+row() {
+	label=$1
+	shift
+	printf '%-42s %14s %15s %17s\n' "$label" "${1:--}" "${2:--}" "${3:--}"
+}
+
+# rows LABEL KEY [KEY]: one line of the table; the values of two keys are added.
+rows() {
+	label=$1
+	shift
+	set -- "$label" "$@"
+	line=
+	for keyword in online_kernel online_movable online_hotremove; do
+		v=$(value $keyword "$2")
+		[ $# -lt 3 ] || v=$((${v:-0} + $(value $keyword "$3" || echo 0)))
+		line="$line ${v:--}"
+	done
+	# shellcheck disable=SC2086 # one word each
+	row "$label" $line
+}
+
+echo "Plug 1 GiB, use it, unplug it: the same guest three times (QEMU, $ACCEL)"
+start online_kernel
+kernel=$pid
+start online_movable
+movable=$pid
+finish online_kernel "$kernel"
+finish online_movable "$movable"
+start online_hotremove
+finish online_hotremove "$pid"
+pids=
+wait
+
+echo
+row '' online_kernel online_movable online_hotremove
+rows 'zone that the memory joined' zone
+rows 'pageblocks: HotRemove' HotRemove
+rows '            Movable' Movable
+rows '            Unmovable, Reclaimable' Unmovable Reclaimable
+rows 'kernel objects made (empty files)' files
+rows 'in use at the unplug, of 1024 MiB' used_mib
+rows '    by slab and page tables, MiB' kernel_mib
+rows 'came back under load, of 1024 MiB' back_mib
+rows '    after seconds of the guest' seconds
+rows '    memory blocks gone, of 8' blocks_gone
+rows 'data intact' intact
+rows 'memory module: offlined in use, device_del' dimm
+echo
+
+keyword=online_hotremove
+if [ $status -eq 0 ] && { [ "$(value $keyword back_mib)" != 1024 ] ||
+	[ "$(value $keyword intact)" != yes ] ||
+	[ "$(value $keyword dimm)" != gone ]; }; then
+	failed=" $keyword" status=1
+fi
+if [ $status -ne 0 ]; then
+	for keyword in $failed; do
+		echo "---- $keyword"
+		cat "$out/$keyword"
+	done >&2
+	echo "demo: not as it should be:$failed (logs: $BUILD/logs/demo-*/)" >&2
+	exit $status
+fi
+echo "Next:  make check    all tests in all guests"
+echo "       make shell    a guest to try it in (plug 512, unplug)"
