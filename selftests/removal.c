@@ -13,9 +13,12 @@
  * so what moved out of one victim is what the next ones must move again. How
  * much really moved is counted: removing empty memory proves nothing.
  *
- * Fails when, in "mm: give hot-removable pages only to requests that may use
- * ZONE_MOVABLE", the hunk of rmqueue that keeps other requests away is
- * reverted: slab and page tables enter the blocks and -EBUSY is the answer.
+ * Both reasons why it would fail are in "mm: give hot-removable pages only to
+ * requests that may use ZONE_MOVABLE":
+ * - hotremove_alloc_flags() without its conditions: slab and page tables enter
+ *   the blocks, and the first removal is refused;
+ * - the hunk of alloc_migration_target() left out: what moves goes to ordinary
+ *   memory, so that the later victims hold next to nothing.
  */
 #include <errno.h>
 #include <stdio.h>

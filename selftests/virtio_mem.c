@@ -11,10 +11,10 @@
  *   memory        [load][load][free]     [ ]          nothing left behind
  *   load                 running, checked at the end
  *
- * Fails when, in "mm: give hot-removable pages only to requests that may use
- * ZONE_MOVABLE", the hunk of rmqueue that keeps other requests away is
- * reverted (memory stays), and when "mm/memory_hotplug: online_hotremove" does
- * not teach the keyword to auto_online_blocks (nothing becomes hot-removable).
+ * Fails when hotremove_alloc_flags() has no conditions ("mm: give hot-removable
+ * pages only to requests that may use ZONE_MOVABLE": memory stays behind), and
+ * when auto_online_blocks does not know the keyword ("mm/memory_hotplug:
+ * online_hotremove": nothing becomes hot-removable).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -229,10 +229,13 @@ TEST_F_TIMEOUT(virtio_mem, shrink_under_load, 900)
 TEST_F_TIMEOUT(virtio_mem, balloon_at_the_same_time, 900)
 {
 	long long small = self->balloon - (192LL << 20);
+	long moved = hr_vmstat("balloon_migrate");
 	int round;
 
 	if (!self->balloon)
 		SKIP(return, "needs CONFIG_VIRTIO_BALLOON and its device");
+	if (moved < 0)
+		SKIP(return, "needs CONFIG_BALLOON_COMPACTION");
 	for (round = 0; round < ROUNDS; round++) {
 		/* Grow while the balloon lets go, except in the first round. */
 		RESIZE(PLUG_MIB);
@@ -243,7 +246,6 @@ TEST_F_TIMEOUT(virtio_mem, balloon_at_the_same_time, 900)
 		/* Half of the balloon is in, the rest comes meanwhile. */
 		ASSERT_EQ(0, balloon_ask((self->balloon + small) / 2));
 		ASSERT_TRUE(balloon_is((self->balloon + small) / 2));
-		TH_LOG("%ld MiB of %d in use", used_mib(), PLUG_MIB);
 		ASSERT_EQ(0, balloon_ask(small));
 		RESIZE(0);
 		ASSERT_TRUE(balloon_is(small));
@@ -252,6 +254,9 @@ TEST_F_TIMEOUT(virtio_mem, balloon_at_the_same_time, 900)
 		ASSERT_EQ(0, balloon_ask(self->balloon));
 	}
 	ASSERT_TRUE(balloon_is(self->balloon));
+	moved = hr_vmstat("balloon_migrate") - moved;
+	TH_LOG("%ld pages of the balloon moved out", moved);
+	ASSERT_LT(0, moved);
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
