@@ -90,9 +90,9 @@ elif [ -z "$files" ]; then
 	exit 3
 fi
 
-# A guest has two CPUs: as many at a time as the host has pairs.
-parallel=$(($(nproc) / 2))
-[ $parallel -gt 0 ] || parallel=1
+# A guest takes one CPU of the host under TCG, else two.
+parallel=$(nproc)
+[ "${ACCEL:-}" = tcg ] || parallel=$(((parallel + 1) / 2))
 xargs -r -P $parallel -L 1 "$0" --guest <"$logs/plan"
 
 for out in "$logs"/*.out; do
