@@ -16,7 +16,7 @@
  * Both reasons why it would fail are in "mm: give hot-removable pages only to
  * requests that may use ZONE_MOVABLE":
  * - hotremove_alloc_flags() without its conditions: slab and page tables enter
- *   the blocks, and the first removal is refused;
+ *   the blocks, and the first removal does not end;
  * - the hunk of alloc_migration_target() left out: what moves goes to ordinary
  *   memory, so that the later victims hold next to nothing.
  */
@@ -40,7 +40,7 @@
 #define REMOVALS 50
 
 /* Three blocks of 128 MiB can always take in what one of them held. */
-#define LOAD_MIB 48
+#define LOAD_MIB 32
 
 /* Of the removed memory, on average, this much must have been in use. */
 #define MIN_MOVED_PERCENT 10UL
@@ -131,7 +131,7 @@ FIXTURE_TEARDOWN(removal)
 	EXPECT_EQ(0, hr_return_blocks());
 }
 
-TEST_F_TIMEOUT(removal, under_load, 300)
+TEST_F_TIMEOUT(removal, under_load, 900)
 {
 	unsigned long moved = 0;
 	double start, took, total = 0, worst = 0;
