@@ -93,7 +93,7 @@ fi
 # A guest takes one CPU of the host under TCG, else two.
 parallel=$(nproc)
 [ "${ACCEL:-}" = tcg ] || parallel=$(((parallel + 1) / 2))
-xargs -r -P $parallel -L 1 "$0" --guest <"$logs/plan"
+xargs -r -P "$parallel" -L 1 "$0" --guest <"$logs/plan"
 
 for out in "$logs"/*.out; do
 	[ ! -e "$out" ] || cat "$out"
