@@ -191,7 +191,7 @@ static void say(const char *fmt, ...)
 	write_all(verdict, line, strlen(line));
 }
 
-/* The host takes a minute of silence for a hang. */
+/* The host takes two minutes of silence for a hang. */
 static void say_alive(void)
 {
 	static time_t last;
