@@ -52,6 +52,8 @@
 /* Steps of a load before the control block comes, and in all. A step is 2 to 8 MiB. */
 #define STEPS_ALONE 6
 #define STEPS_MAX 150
+/* Of the buffers, after the control block has got some: 30 MiB or so. */
+#define STEPS_MORE 12
 /* So many of its pages must a load leave in the control block. */
 #define ENOUGH_PAGES 256
 /* A step takes about a second under emulation. */
@@ -581,6 +583,13 @@ TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 	}
 	EXPECT_LE(want, found);
 	EXPECT_LT(0, hr_unmovable_pages(control_block));
+
+	/*
+	 * The fuller the ordinary memory, the more of the user pages that come
+	 * and go between the buffers are hot-removable.
+	 */
+	for (int i = 0; variant->buffers && i < STEPS_MORE; i++)
+		ASSERT_EQ(0, step_load(self));
 
 	/* compaction finds its targets without asking the allocator */
 	EXPECT_EQ(0, hr_write_file("/proc/sys/vm/compact_memory", "1"));
