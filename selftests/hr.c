@@ -519,6 +519,14 @@ static bool unmovable(unsigned long pfn, uint64_t flags)
 	return flags && !(flags & (KPF_ANON | KPF_SWAPCACHE | KPF_UPTODATE));
 }
 
+/* For a diagnostic: 0 where page_owner knows nothing. */
+static long shown_gfp(unsigned long pfn)
+{
+	long gfp = hr_page_owner_gfp(pfn);
+
+	return gfp < 0 ? 0 : gfp;
+}
+
 long hr_unmovable_pages(int block)
 {
 	const int max_shown = 8;
@@ -539,7 +547,7 @@ long hr_unmovable_pages(int block)
 		if (found++ < max_shown)
 			diag("memory%d: pfn 0x%lx flags 0x%llx gfp 0x%lx is unmovable",
 			     block, pfn + i, (unsigned long long)now,
-			     hr_page_owner_gfp(pfn + i));
+			     shown_gfp(pfn + i));
 	}
 	free(flags);
 	return ret ? ret : found;
