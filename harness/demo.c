@@ -97,7 +97,7 @@ die(int err, const char *fmt, ...)
 	exit(1);
 }
 
-/* ---- plug ------------------------------------------------------------------ */
+/* ---- plug -------------------------------------------------------------- */
 
 static int plugged[MAX_BLOCKS], nr_plugged;
 
@@ -136,7 +136,7 @@ static void plug(const char *how)
 	say("plugged %ld MiB through virtio-mem", PLUG_MIB);
 }
 
-/* ---- an aged machine ----------------------------------------------------------- */
+/* ---- an aged machine --------------------------------------------------- */
 
 static void make_files(int first, int nr)
 {
@@ -183,7 +183,7 @@ static void age(void)
 	result("files", "%d", FILES);
 }
 
-/* ---- load ------------------------------------------------------------------------- */
+/* ---- load -------------------------------------------------------------- */
 
 static void start_loads(void)
 {
@@ -219,7 +219,7 @@ static long check_loads(void)
 	return sum;
 }
 
-/* ---- where the pages went ------------------------------------------------------------ */
+/* ---- where the pages went ---------------------------------------------- */
 
 /* Bits of /proc/kpageflags. */
 #define KPF_SLAB (1UL << 7)
@@ -284,7 +284,7 @@ static void count_pageblocks(const char *zone)
 		fclose(f);
 }
 
-/* ---- unplug --------------------------------------------------------------------------- */
+/* ---- unplug ------------------------------------------------------------ */
 
 /* Returns the MiB that are still plugged. */
 static long unplug(void)
@@ -339,7 +339,7 @@ static void count_blocks_gone(bool all)
 	result("blocks_gone", "%d", gone);
 }
 
-/* ---- one memory module -------------------------------------------------------------------- */
+/* ---- one memory module ------------------------------------------------- */
 
 static bool dimm_present(void)
 {

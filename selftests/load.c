@@ -88,7 +88,7 @@ fail(struct load *l, int err, const char *fmt, ...)
 	return err;
 }
 
-/* ---- the pattern ------------------------------------------------------ */
+/* ---- the pattern ------------------------------------------------------- */
 
 /*
  * One 64-bit word per cache line, repeated: distinct for each line of each
@@ -135,7 +135,7 @@ static long pattern_check(const void *mem, size_t len, uint64_t seed,
 	return corrupt;
 }
 
-/* ---- worker: common parts ----------------------------------------------- */
+/* ---- worker: common parts ---------------------------------------------- */
 
 /* A child that does not outlive its parent. */
 static pid_t spawn(void)
@@ -173,7 +173,7 @@ static unsigned int turn(const struct load *l, unsigned int parts)
 	return l->shared->rounds % parts;
 }
 
-/* ---- caller: knobs set for the time of a load ------------------------------ */
+/* ---- caller: knobs set for the time of a load -------------------------- */
 
 struct knob {
 	const char *file, *val;
@@ -214,7 +214,7 @@ static void restore_knobs(struct load *l)
 			hr_write_file(l->saved[i].file, l->saved[i].val);
 }
 
-/* ---- anonymous memory ----------------------------------------------------- */
+/* ---- anonymous memory -------------------------------------------------- */
 
 static int map_anon(struct load *l, int advice)
 {
@@ -297,7 +297,7 @@ static int fill_mlock(struct load *l)
 	return ret;
 }
 
-/* ---- merged pages ----------------------------------------------------------- */
+/* ---- merged pages ------------------------------------------------------ */
 
 #define KSM "/sys/kernel/mm/ksm/"
 
@@ -458,7 +458,7 @@ static void churn_swap(struct load *l)
 	l->shared->corrupt += pattern_check(l->mem + in, slice, l->seed, in);
 }
 
-/* ---- many processes ------------------------------------------------------ */
+/* ---- many processes ---------------------------------------------------- */
 
 #define STORM 4
 
@@ -513,7 +513,7 @@ static void churn_exit(struct load *l)
 	reap(l);
 }
 
-/* ---- files -------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------- */
 
 static int mount_tmpfs(struct load *l, size_t bytes)
 {
@@ -772,7 +772,7 @@ static long check_readers(struct load *l)
 	return check_file(l);
 }
 
-/* ---- the table ------------------------------------------------------------------------ */
+/* ---- the table --------------------------------------------------------- */
 
 static const struct load_type load_types[] = {
 	{ "anon", "anonymous memory in 4 KiB pages", NULL, NULL, fill_anon,
@@ -829,7 +829,7 @@ const char *load_needs(const char *name)
 	return find(name)->needs;
 }
 
-/* ---- caller ----------------------------------------------------------------------------- */
+/* ---- caller ------------------------------------------------------------ */
 
 static int now_ms(void)
 {

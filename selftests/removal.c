@@ -121,8 +121,8 @@ FIXTURE_SETUP(removal)
 		SKIP(return, HR_SKIP_REASON);
 	if (hr_take_blocks(self->blocks, BLOCKS, BLOCKS) < BLOCKS)
 		SKIP(return,
-		     "needs %d memory blocks that are offline or can be plugged",
-		     BLOCKS);
+			   "needs %d memory blocks that are offline or can be plugged",
+			   BLOCKS);
 }
 
 FIXTURE_TEARDOWN(removal)

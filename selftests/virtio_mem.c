@@ -150,7 +150,7 @@ FIXTURE_SETUP(virtio_mem)
 			   "needs CONFIG_VIRTIO_CONSOLE and a port named qmp");
 	if (hr_vmem_size_mib(variant->id))
 		SKIP(return, "needs an empty virtio-mem device %s",
-		     variant->id);
+			   variant->id);
 	self->balloon = balloon_bytes();
 	ASSERT_LT(0, hr_read_file(AUTO_ONLINE, self->policy,
 				  sizeof(self->policy)));
