@@ -14,11 +14,11 @@
  *	        -  -   ->   H  -   ->   H  H   ->   -  H  ...  200 times
  *	        `-- the zone grows and shrinks at both ends --'
  *
- * Fails when a free or allocation path does not account for MIGRATE_HOTREMOVE:
- * without the hunk in account_freepages() of "mm: introduce MIGRATE_HOTREMOVE
- * and its accounting" nr_free_hotremove stays behind at once; without the one
- * in offline_pages() of "mm/memory_hotplug: online_hotremove" a zone keeps
- * hot-removable pages that it no longer has.
+ * Seen failing with the hunk in account_freepages() of "mm: introduce
+ * MIGRATE_HOTREMOVE and its accounting" reverted (nr_free_hotremove is not the
+ * sum of the lists), and with hotremove_offline_end() in offline_pages() of
+ * "mm/memory_hotplug: online_hotremove" reverted (zones keep hot-removable pages
+ * that they no longer have).
  */
 #include <fcntl.h>
 #include <sched.h>

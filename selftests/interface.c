@@ -12,10 +12,13 @@
  *	         online_hotremove > online, kernel zone,     hotremove = yes
  *	   ^---------------------------- offline
  *
- * Fails when "mm/memory_hotplug: online_hotremove" is reverted in part: without
- * the case in state_store() keywords and attribute disagree, without clearing
- * the home type in online_pages() a block onlined as kernel memory after having
- * been hot-removable still shows HotRemove pageblocks.
+ * Seen failing with a hunk reverted, of "mm/memory_hotplug: online_hotremove":
+ *  - the case in state_store(): every state that needs the keyword;
+ *  - hotremove_offline_end() clearing the home type: hotremove_attribute, for
+ *    pageblocks of a block that is now ZONE_MOVABLE still are HotRemove;
+ *  - memory_block_offline() clearing ->hotremove: offline blocks say "yes";
+ * and of "drivers/base/memory: forget the online type of a refused request":
+ * refused_keyword_leaves_no_trace.
  */
 #include <fcntl.h>
 #include <grp.h>

@@ -16,9 +16,9 @@
  * Each test runs on a ZONE_MOVABLE block, too: that is the control, and all of
  * it that a kernel without MIGRATE_HOTREMOVE can do.
  *
- * Fails when the hunk in unset_migratetype_isolate() of "mm/page_isolation:
- * keep the home type of hot-removable pageblocks" is reverted: every variant
- * `hotremove` loses its pageblocks.
+ * Seen failing with the hunk in unset_migratetype_isolate() of "mm/page_isolation:
+ * keep the home type of hot-removable pageblocks" reverted: after the first abort
+ * no HotRemove pageblock is left, slab moves in, and the block is lost.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
