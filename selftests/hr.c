@@ -399,7 +399,7 @@ long hr_pages_in_block(const void *addr, size_t bytes, int block)
 /* Not to be used up while looking for a block. */
 #define SPARE_KB (64 * 1024)
 
-void *hr_anon_in_block(int block, size_t bytes, int advice, bool keep)
+void *hr_anon_in_block(int block, size_t bytes, int advice)
 {
 	const size_t all = hr_meminfo_kb("MemTotal") * 1024 / bytes * bytes;
 	const long enough = bytes / sysconf(_SC_PAGESIZE) / 4;
@@ -418,10 +418,8 @@ void *hr_anon_in_block(int block, size_t bytes, int advice, bool keep)
 		memset(at, 0xa5, bytes);
 		if (hr_pages_in_block(at, bytes, block) < enough)
 			continue;
-		if (!keep) {
-			munmap(map, at - map);
-			munmap(at + bytes, end - at - bytes);
-		}
+		munmap(map, at - map);
+		munmap(at + bytes, end - at - bytes);
 		return at;
 	}
 	munmap(map, all);

@@ -92,11 +92,10 @@ long hr_pages_in_block(const void *addr, size_t bytes, int block);
 /*
  * Touch private anonymous memory until a quarter of `bytes` in a row lies in
  * block (the kernel may spread it over ordinary pageblocks as well), trying as
- * much as is available; advice is for madvise(2). What had to be touched on
- * the way stays allocated if keep. NULL if the block is never reached. The
- * caller unmaps what is returned; what was kept goes at exit.
+ * much as is available, and let go of all but those; advice is for madvise(2).
+ * NULL if the block is never reached. The caller unmaps.
  */
-void *hr_anon_in_block(int block, size_t bytes, int advice, bool keep);
+void *hr_anon_in_block(int block, size_t bytes, int advice);
 /* Fill memory so that each word tells where it belongs; bytes that do not. */
 void hr_fill(void *mem, size_t bytes);
 size_t hr_wrong_bytes(const void *mem, size_t bytes);

@@ -123,7 +123,7 @@ static bool fill(FIXTURE_DATA(pins) * self,
 		 const FIXTURE_VARIANT(pins) * variant)
 {
 	self->mem =
-		hr_anon_in_block(self->block, BYTES, variant->advice, false);
+		hr_anon_in_block(self->block, BYTES, variant->advice);
 	if (self->mem)
 		hr_fill(self->mem, BYTES);
 	return self->mem;

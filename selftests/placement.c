@@ -553,8 +553,7 @@ TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 
 	/* 1. user memory gets in */
 	EXPECT_LT(self->pageblocks, pageblocks);
-	user = hr_anon_in_block(hotremove_block, USER_BYTES, MADV_NOHUGEPAGE,
-				true);
+	user = hr_anon_in_block(hotremove_block, USER_BYTES, MADV_NOHUGEPAGE);
 	ASSERT_NE(NULL, user)
 	{
 		TH_LOG("user memory does not reach memory%d", hotremove_block);
