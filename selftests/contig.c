@@ -15,6 +15,10 @@
  *
  *              all offline    online_hotremove   one GiB asked for
  *   blocks     [   1 GiB  ]   [ free.......... ] [ free.......... ]   no page
+ *
+ * Seen failing with the hunk of pfn_range_valid_contig() in "mm: give
+ * hot-removable pages only to requests that may use ZONE_MOVABLE" undone
+ * (6.12.117, dimm guest): the GiB was taken, and 585 pages for KFENCE.
  */
 #include <errno.h>
 #include <fcntl.h>

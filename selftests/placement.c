@@ -22,6 +22,13 @@
  * pagetypeinfo. Block-device buffers are on the LRU like user memory and are
  * asked for with __GFP_MOVABLE alone: they are found through the page cache of
  * the device instead, see buffer_pages().
+ *
+ * Seen failing with one hunk of "mm: give hot-removable pages only to requests
+ * that may use ZONE_MOVABLE" undone at a time (6.12.117, dimm guest):
+ * - hotremove_alloc_flags() for every request: slab, 4601 pages in the block
+ * - gfp_allows_hotremove() by __GFP_MOVABLE alone: 1890 of 1925 buffers
+ * - pcp_may_mismatch() never true: 2181 of 6083 buffers
+ * - may_mismatch in isolate_migratepages_block() never true: 320 buffers
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -590,10 +597,15 @@ TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 	for (int i = 0; variant->buffers && i < STEPS_MORE; i++)
 		ASSERT_EQ(0, step_load(self));
 
-	/* compaction finds its targets without asking the allocator */
+	EXPECT_EQ(0, page_owner_refused(hotremove_block));
+
+	/*
+	 * Compaction finds its targets without asking the allocator, and goes
+	 * by what the mapping admits: ext4 asks for the two pages of its buddy
+	 * cache with GFP_NOFS, and they may come. No page_owner here.
+	 */
 	EXPECT_EQ(0, hr_write_file("/proc/sys/vm/compact_memory", "1"));
 	EXPECT_EQ(0, hr_unmovable_pages(hotremove_block));
-	EXPECT_EQ(0, page_owner_refused(hotremove_block));
 	if (variant->buffers)
 		EXPECT_EQ(0, buffer_pages(hotremove_block));
 	EXPECT_EQ(pageblocks, hr_pageblocks("HotRemove"));
