@@ -21,6 +21,8 @@ targets() {
 	for file in $files; do
 		case $file in
 		mm/*|drivers/base/*|*.h) printf '%s\n' mm/ drivers/base/ ;;
+		# not built by the kernel's makefiles, or not for this machine
+		tools/* | arch/powerpc/*) ;;
 		*)	! [ -e "$tree/$file" ] || echo "${file%.c}.o" ;;
 		esac
 	done | sort -u | tr '\n' ' '
