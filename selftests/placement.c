@@ -456,6 +456,27 @@ LOAD(buffers, .begin = buffers_begin, .end = buffers_end, .buffers = true,
      .needs = "CONFIG_BLK_DEV_RAM, CONFIG_EXT4_FS and mke2fs");
 /* clang-format on */
 
+/*
+ * Where CPUs and the blocks are on different nodes, nobody would come there
+ * before their own node is full. The node must have memory: call when it has.
+ */
+static void prefer_node_of(int block)
+{
+	unsigned long node;
+	glob_t g;
+	char path[128];
+
+	snprintf(path, sizeof(path), HR_SYS_MEMORY "/memory%d/node[0-9]*",
+		 block);
+	if (!glob(path, 0, NULL, &g)) {
+		node = atol(strstr(g.gl_pathv[0], "/node") + 5);
+		node = 1UL << node;
+		syscall(SYS_set_mempolicy, MPOL_PREFERRED, &node,
+			8 * sizeof(node));
+	}
+	globfree(&g);
+}
+
 /* One byte in, one step, one byte out; the answer to the first is begin()'s. */
 static void run_load(const FIXTURE_VARIANT(placement) * variant, int in,
 		     int out)
@@ -464,6 +485,8 @@ static void run_load(const FIXTURE_VARIANT(placement) * variant, int in,
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int step = -1; read(in, &byte, 1) == 1; step++) {
+		if (!step)
+			prefer_node_of(hotremove_block);
 		bool ok = step >= 0 ? variant->grow(step) :
 				      !variant->begin || variant->begin();
 
@@ -560,6 +583,8 @@ TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 	long found, want;
 	int step = 0;
 
+	prefer_node_of(hotremove_block);
+
 	/* 1. user memory gets in */
 	EXPECT_LT(self->pageblocks, pageblocks);
 	user = hr_anon_in_block(hotremove_block, USER_BYTES, MADV_NOHUGEPAGE);
@@ -623,27 +648,6 @@ TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 	EXPECT_EQ(self->pageblocks, hr_pageblocks("HotRemove"));
 }
 
-/*
- * Where CPUs and the blocks are on different nodes, nobody would come there
- * before their own node is full.
- */
-static void prefer_node_of(int block)
-{
-	unsigned long node;
-	glob_t g;
-	char path[128];
-
-	snprintf(path, sizeof(path), HR_SYS_MEMORY "/memory%d/node[0-9]*",
-		 block);
-	if (!glob(path, 0, NULL, &g)) {
-		node = atol(strstr(g.gl_pathv[0], "/node") + 5);
-		node = 1UL << node;
-		syscall(SYS_set_mempolicy, MPOL_PREFERRED, &node,
-			8 * sizeof(node));
-	}
-	globfree(&g);
-}
-
 int main(int argc, char **argv)
 {
 	int blocks[2], ret;
@@ -652,7 +656,6 @@ int main(int argc, char **argv)
 		/* Compaction moves pages upwards: to where it must not. */
 		hotremove_block = blocks[1];
 		control_block = blocks[0];
-		prefer_node_of(hotremove_block);
 	}
 	ret = test_harness_run(argc, argv);
 	/* Waiting for a control block that kernel memory holds is in vain. */
