@@ -24,7 +24,8 @@ check_patches() (
 	status=0
 	for patch in $(harness/series.sh list); do
 		ignore=$(allowed "$patch")
-		(cd "$src" && scripts/checkpatch.pl --strict --no-signoff --quiet \
+		# /usr/bin first: its python3 has what checkpatch's licence check needs
+		(cd "$src" && PATH=/usr/bin:$PATH scripts/checkpatch.pl --strict --no-signoff --quiet \
 			--show-types ${ignore:+--ignore "$ignore"} \
 			"$OLDPWD/patches/$SERIES/$patch") || status=1
 	done
