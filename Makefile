@@ -109,8 +109,9 @@ clean:
 
 ## remove everything that was made or fetched
 distclean:
-	$(run) [ -z "$$(unsaved)" ] || die "$$src has changes that are not in patches/:" \
-		"$$(unsaved)" "next: make refresh, or rm -rf build"
+	$(run) left=$$(unsaved) || die "cannot tell what is unsaved in $$src" "next: rm -rf build"; \
+		[ -z "$$left" ] || die "$$src has changes that are not in patches/:" \
+		"$$left" "next: make refresh, or rm -rf build"
 	rm -rf build
 
 ## show this

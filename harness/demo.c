@@ -35,10 +35,13 @@
 
 /*
  * After a refusal the driver rests for 50 s; a new request wakes it. So long
- * without progress is a refusal, so many in a row are an answer.
+ * without progress is a refusal, so many in a row are an answer. Where all is
+ * expected to come back, a busy host must not be taken for a refusal.
  */
-#define STALL_SECONDS 4
-#define TRIES 2
+static const struct patience {
+	int stall_seconds;
+	int tries;
+} kernel_patience = { 4, 2 }, movable_patience = { 15, 4 };
 
 #define MAX_BLOCKS 64
 
@@ -287,9 +290,9 @@ static void count_pageblocks(const char *zone)
 /* ---- unplug ------------------------------------------------------------ */
 
 /* Returns the MiB that are still plugged. */
-static long unplug(void)
+static long unplug(const struct patience *patience)
 {
-	long long deadline = hr_deadline(STALL_SECONDS);
+	long long deadline = hr_deadline(patience->stall_seconds);
 	double start = now(), last = start;
 	long size, left = PLUG_MIB, said = left;
 	int tries = 1;
@@ -301,17 +304,17 @@ static long unplug(void)
 		if (size < left) {
 			left = size;
 			last = now();
-			deadline = hr_deadline(STALL_SECONDS);
+			deadline = hr_deadline(patience->stall_seconds);
 			if (left && said - left >= PLUG_MIB / 4) {
 				say("%ld MiB are back", PLUG_MIB - left);
 				said = left;
 			}
 		} else if (!hr_poll(deadline)) {
-			if (tries++ == TRIES)
+			if (tries++ == patience->tries)
 				break;
 			/* To ask for what there is makes 0 a new one. */
 			hr_vmem_resize(DEVICE, left, 1);
-			deadline = hr_deadline(STALL_SECONDS);
+			deadline = hr_deadline(patience->stall_seconds);
 		}
 	}
 	say("%ld of %ld MiB came back in %.1f s", PLUG_MIB - left, PLUG_MIB,
@@ -407,7 +410,8 @@ int main(int argc, char **argv)
 	start_loads();
 	count_pages();
 	count_pageblocks(movable ? "Movable" : "Normal");
-	left = unplug();
+	left = unplug(movable || hotremove ? &movable_patience :
+						     &kernel_patience);
 	count_blocks_gone(!left);
 	lost = check_loads();
 	if (lost || ((movable || hotremove) && left))

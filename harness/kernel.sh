@@ -33,7 +33,7 @@ if [ -e "$OUT/.failed" ]; then
 	die "the kernel does not build; all that was done: $log/kernel" \
 		"next: correct $src or the patches, then make kernel JOBS=1"
 fi
-if [ ! -e "$stamp" ] || [ -n "$(find "$OUT" \( -name bzImage -o -name "*.ko" \) \
+if [ ! -e "$stamp" ] || [ -n "$(find "$OUT" -type f \( -name bzImage -o -name "*.ko" \) \
 		-newer "$stamp" | head -n 1)" ]; then
 	say KERNEL "$OUT/arch/x86/boot/bzImage"
 	touch "$stamp"

@@ -51,7 +51,7 @@ apt_update_if_old() {
 # The developer's work that is in the tree but not in patches/, if any.
 unsaved() {
 	[ -e "$src/.git" ] || return 0
-	git -C "$src" status --porcelain --untracked-files=normal
+	git -C "$src" status --porcelain --untracked-files=normal &&
 	git -C "$src" log --oneline applied..HEAD
 }
 

@@ -101,6 +101,11 @@ download() {
 }
 
 # A tarball's tree becomes one commit.
+# The automatic run would pack 90000 objects in the middle of a build.
+no_gc() {
+	git -C "$new" config gc.auto 0
+}
+
 import() {
 	right_series "$(version <"$new/Makefile")" "$1"
 	say COMMIT "$1"
@@ -110,6 +115,7 @@ import() {
 	# Built in? O= wants a clean tree.
 	! [ -e "$new/.config" ] || make -s -C "$new" mrproper
 	git -C "$new" init -q
+	no_gc
 	# -f: the kernel tracks files which its own .gitignore names.
 	git -C "$new" -c core.compression=1 add -Af .
 	GIT_AUTHOR_NAME=hotremove GIT_AUTHOR_EMAIL=hotremove@localhost \
@@ -140,9 +146,10 @@ if [ -e "$stamp" ] && [ "$(cat "$src/.git/origin" 2>/dev/null)" = "$origin" ]; t
 	exit 0
 fi
 
-[ -z "$(unsaved)" ] ||
+unsaved=$(unsaved)
+[ -z "$unsaved" ] ||
 	die "$src has changes that are not in patches/$SERIES, and is to be replaced by $origin:" \
-		"$(unsaved)" "next: make refresh"
+		"$unsaved" "next: make refresh"
 rm -rf "$new"
 if [ -z "${KERNEL_SRC-}" ]; then
 	download
@@ -155,8 +162,7 @@ else
 	import "$KERNEL_SRC"
 fi
 
-# gc: its automatic run would pack 90000 objects in the middle of a build.
-git -C "$new" config gc.auto 0
+no_gc
 git -C "$new" tag --force base HEAD >/dev/null
 git -C "$new" tag --force applied HEAD >/dev/null
 git -C "$new" checkout -q -B hotremove
