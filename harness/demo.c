@@ -395,7 +395,7 @@ static void remove_dimm(const int *blocks, int nr)
 int main(int argc, char **argv)
 {
 	int dimm[MAX_BLOCKS], nr_dimm;
-	bool movable, hotremove;
+	bool movable, hotremove, comes_back;
 	long left, lost;
 
 	setlinebuf(stdout);
@@ -403,6 +403,7 @@ int main(int argc, char **argv)
 		die(-EINVAL, "usage, in a guest: demo online_<type>");
 	movable = !strcmp(argv[1], "online_movable");
 	hotremove = !strcmp(argv[1], "online_hotremove");
+	comes_back = movable || hotremove;
 	nr_dimm = hr_offline_blocks(dimm, MAX_BLOCKS);
 
 	plug(argv[1]);
@@ -410,11 +411,10 @@ int main(int argc, char **argv)
 	start_loads();
 	count_pages();
 	count_pageblocks(movable ? "Movable" : "Normal");
-	left = unplug(movable || hotremove ? &movable_patience :
-						     &kernel_patience);
+	left = unplug(comes_back ? &movable_patience : &kernel_patience);
 	count_blocks_gone(!left);
 	lost = check_loads();
-	if (lost || ((movable || hotremove) && left))
+	if (lost || (comes_back && left))
 		return 1;
 	if (hotremove)
 		remove_dimm(dimm, nr_dimm);
