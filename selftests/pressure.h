@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Workloads that put kernel memory against user memory: holders, which have
+ * user memory and keep it, and growers, which allocate unmovable kernel memory
+ * until they are told to stop or killed for it.
+ *
+ *	struct pressure anon, files;
+ *
+ *	pressure_anon(&anon, 330, NULL);
+ *	pressure_files(&files, NULL);
+ *	ret = pressure_grow(&files, 600000, 0, 120);	1: killed
+ *	... pressure_done(&files), files.shared->last, pressure_verdict_ms(&files)
+ *	pressure_stop(&files);
+ *	corrupt = pressure_check(&anon);
+ *	pressure_stop(&anon);
+ *
+ * Each is a child process and all it holds goes with it. A grower is the first
+ * choice of the OOM killer and everybody else its last, so that there are two
+ * outcomes: all was allocated, or the grower died of SIGKILL. It is called
+ * "hr-grower" in the kernel's log.
+ *
+ * The caller should be quiet while a grower grows: what it allocates itself may
+ * stall and is counted, too. That is why the grower takes the snapshots.
+ */
+#ifndef PRESSURE_H
+#define PRESSURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* ---- what the kernel counts ------------------------------------------ */
+
+/* -1 in a snapshot or a difference: this kernel has no such counter. */
+enum pressure_counter {
+	PC_NS, /* CLOCK_MONOTONIC */
+	PC_ALLOCSTALL, /* calls of direct reclaim, all zones */
+	PC_PGSCAN, /* pages, by kswapd and direct reclaim */
+	PC_PGSTEAL,
+	PC_PGSTEAL_KSWAPD,
+	PC_PGSTEAL_DIRECT,
+	PC_PGSTEAL_UNUSABLE,
+	PC_SLABS_SCANNED,
+	PC_PSWPOUT,
+	PC_OOM_KILL,
+	PC_MIGRATED, /* pgmigrate_success: whoever moved it */
+	PC_COMPACT_STALL,
+	PC_EVACUATE_STALL,
+	PC_EVACUATE_BLOCKS,
+	PC_EVACUATE_ISOLATED,
+	PC_EVACUATE_MIGRATED,
+	PC_EVACUATE_FAILED,
+	PC_EVACUATE_CROSS_NODE,
+	PC_REFAULT, /* workingset_refault_anon and _file */
+	PC_KSWAPD_MS, /* CPU time of all kswapds, in steps of 10 ms */
+	PC_FREE, /* pages, from here on: levels, not events */
+	PC_FREE_ORDINARY, /* free pages that a kernel request may use */
+	PC_FREE_CMA,
+	PC_FREE_HOTREMOVE,
+	PC_SLAB, /* reclaimable and not */
+	PC_FILE, /* nr_file_pages */
+	PC_ANON,
+	PC_NR
+};
+
+struct pressure_counters {
+	long long v[PC_NR];
+};
+
+/* "evacuate_stall" and so on, for output. */
+const char *pressure_counter_name(enum pressure_counter counter);
+void pressure_counters(struct pressure_counters *now);
+/* Differences of everything, levels included. */
+void pressure_delta(const struct pressure_counters *from,
+		    const struct pressure_counters *to,
+		    struct pressure_counters *delta);
+/* Direct reclaim and direct evacuation: how often an allocation had to wait. */
+long long pressure_stalls(const struct pressure_counters *delta);
+/* "allocstall 3, pgsteal 17, ...": what is neither 0 nor -1. */
+void pressure_describe(const struct pressure_counters *delta, char *buf,
+		       size_t len);
+
+/* ---- workloads ---------------------------------------------------------- */
+
+struct pressure_options {
+	bool thp; /* anon: huge pages as far as there are any; else none */
+	bool mlock; /* anon */
+	bool loop; /* cache: a reader that goes on reading it all */
+	bool nofs; /* files: on ext4, with a journal to write */
+	const char *cgroup; /* directory of the cgroup to be in, may be NULL */
+	unsigned long nodes; /* mask of nodes to bind all memory to, 0: none */
+	unsigned long snapshot; /* grower: units between snapshots, 0: default */
+};
+
+/* Written by the child, read by everybody. */
+struct pressure_shared {
+	unsigned long done; /* units: KiB or files; holders: see below */
+	long long last_ns; /* when the last unit was done */
+	unsigned long target, mark, next_snapshot;
+	struct pressure_counters start; /* when the first unit began */
+	struct pressure_counters at_mark; /* v[PC_NS] is 0 until then */
+	struct pressure_counters last; /* the newest snapshot */
+	struct pressure_counters slot[2];
+	unsigned int newest;
+	char why[120];
+};
+
+struct pressure {
+	const struct pressure_type *type;
+	struct pressure_options options;
+	size_t mib; /* holders */
+	struct pressure_shared *shared;
+	pid_t pid; /* 0: not running */
+	int to_child, from_child;
+	bool killed;
+	long long killed_ns; /* when the OOM killer's counter was seen to move */
+	unsigned char *mem; /* of the child */
+};
+
+/*
+ * Start a holder and return when it has its memory. 0 or -errno; after an error
+ * nothing is left to stop, pressure_why() says more. options may be NULL.
+ */
+int pressure_anon(struct pressure *p, size_t mib,
+		  const struct pressure_options *options);
+/*
+ * Clean page cache, read from a sparse file of ext4 on /dev/ram0, one such
+ * holder at a time; shared->done counts the MiB its reader has read.
+ */
+int pressure_cache(struct pressure *p, size_t mib,
+		   const struct pressure_options *options);
+/* A file of tmpfs of that size: movable, and reclaimable only with swap. */
+int pressure_tmpfs(struct pressure *p, size_t mib,
+		   const struct pressure_options *options);
+
+/* Start a grower, which then waits. Pipes, counted in KiB. */
+int pressure_unmovable(struct pressure *p,
+		       const struct pressure_options *options);
+/* Empty files in a ramfs of its own, counted by the file. */
+int pressure_files(struct pressure *p, const struct pressure_options *options);
+/*
+ * Let it grow until it has done `target` units in all. When it has done `mark`
+ * of them (0: never) it fills shared->at_mark. Returns 0 when there, 1 if it
+ * was killed by the OOM killer, -ETIMEDOUT, or why it could not go on.
+ */
+int pressure_grow(struct pressure *p, unsigned long target, unsigned long mark,
+		  unsigned int seconds);
+unsigned long pressure_done(const struct pressure *p);
+/* From the last unit done to the kill, in ms; poll interval: 10 ms. */
+long long pressure_verdict_ms(const struct pressure *p);
+const char *pressure_why(const struct pressure *p);
+bool pressure_alive(const struct pressure *p);
+
+/* Bytes of a holder that are wrong, or -errno. A cache is all zeroes. */
+long pressure_check(struct pressure *p);
+/* Pages of a holder that are in memory now. */
+long pressure_resident(struct pressure *p);
+/* Pages of a holder per node: how many lie outside of `nodes` (a mask). */
+long pressure_outside(struct pressure *p, unsigned long nodes);
+/* End it; when this returns its memory is free. Harmless twice. */
+void pressure_stop(struct pressure *p);
+
+/* ---- where memory is ------------------------------------------------- */
+
+/*
+ * Pages of clean or dirty page cache (on the LRU, not swap-backed) in these
+ * memory blocks: what of it lies in movable-only memory.
+ */
+long pressure_file_pages_in(const int *blocks, int nr);
+/*
+ * Pages that kernel requests could have in all if every movable page left
+ * ordinary memory, down to the min watermark: managed pages of the zones that
+ * kernel requests may use, less hot-removable and CMA ones, less those in use
+ * by something unmovable now (the memmap of what is plugged included), less the
+ * min watermarks.
+ */
+long pressure_capacity_pages(void);
+/* Of all nodes: watermark "min", "low", "high" of zones with ordinary memory. */
+long pressure_watermark_pages(const char *name);
+
+#endif /* PRESSURE_H */
