@@ -582,10 +582,12 @@ static long outside(struct pressure *p, unsigned long nodes)
  * The reply pipe and the spare memory have the highest descriptors: those are
  * let go of first when the process dies. The pipe tells the caller of the death
  * at once. Taking down half a million files needs a while, and nothing comes
- * free at first: the spare memory is what others live on meanwhile.
+ * free at first; ram disks keep their pages until the caller takes them back.
+ * The spare memory is what others live on meanwhile.
  */
 #define FIRST_SPARE_FD 16384
-#define SPARE_PIPES 2
+#define SPARE_PIPES 4
+#define SPARE_PIPES_NOIO 16
 
 /* Longer than the default is for the mighty, and so is more than 64 MiB. */
 static int make_pipe(int fds[2])
@@ -604,11 +606,11 @@ static long fill_pipe(int fd)
 	return n >= 0 ? n : errno == EAGAIN ? 0 : -errno;
 }
 
-static int spare_memory(void)
+static int spare_memory(int pipes)
 {
-	int fds[2], i, ret;
+	int fds[2], ret;
 
-	for (i = 0; i < SPARE_PIPES; i++) {
+	while (pipes--) {
 		ret = make_pipe(fds);
 		if (ret)
 			return ret;
@@ -623,15 +625,15 @@ static int spare_memory(void)
 	return 0;
 }
 
-static int begin_grower(struct pressure *p)
+static int begin_grower(struct pressure *p, int pipes)
 {
-	struct rlimit limit = { FIRST_SPARE_FD + 16, FIRST_SPARE_FD + 16 };
+	struct rlimit limit = { FIRST_SPARE_FD + 64, FIRST_SPARE_FD + 64 };
 	int ret;
 
 	prctl(PR_SET_NAME, PRESSURE_GROWER);
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		return fail(p, -errno, "raise RLIMIT_NOFILE");
-	ret = spare_memory();
+	ret = spare_memory(pipes);
 	if (ret)
 		return fail(p, ret, "spare memory");
 	ret = fcntl(p->from_child, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
@@ -645,7 +647,7 @@ static int begin_grower(struct pressure *p)
 static int begin_unmovable(struct pressure *p)
 {
 	p->fd = -1;
-	return begin_grower(p);
+	return begin_grower(p, SPARE_PIPES);
 }
 
 static long grow_unmovable(struct pressure *p)
@@ -673,7 +675,7 @@ static int begin_files(struct pressure *p)
 		return fail(p, root, "mount ramfs");
 	p->root = root;
 	p->fd = -1;
-	return begin_grower(p);
+	return begin_grower(p, SPARE_PIPES);
 }
 
 static long grow_files(struct pressure *p)
@@ -712,7 +714,7 @@ static int begin_noio(struct pressure *p)
 	p->fd = open_ram_disk(0);
 	if (p->fd < 0)
 		return fail(p, -errno, "open a ram disk");
-	return begin_grower(p);
+	return begin_grower(p, SPARE_PIPES_NOIO);
 }
 
 /* The disk takes a page for each it is given, with GFP_NOIO. */
