@@ -55,6 +55,9 @@
 
 #define MAX_BLOCKS 16
 
+/* Deciding on a kill takes 10 to 150 ms in machines without plugged memory. */
+#define VERDICT_MS 1000
+
 static unsigned long percent(unsigned long of, unsigned int n)
 {
 	return of * n / 100;
@@ -105,6 +108,15 @@ static int plug(struct scene *s, const char *keyword, int blocks)
 	return 0;
 }
 
+/*
+ * Memory of another node is the last step before a kill, by intention: what lies
+ * here and is cheap to reclaim goes first, and nobody works ahead.
+ */
+static bool on_other_node(const struct scene *s)
+{
+	return hr_block_node(s->blocks[0]) > 0;
+}
+
 static int nr_blocks(unsigned long mib)
 {
 	return mib / (hr_block_bytes() >> 20);
@@ -123,9 +135,9 @@ static unsigned long anon_mib(unsigned long plug_mib)
  * One second after a scenario nobody is at work any more. CPU time is counted
  * in steps of 10 ms, and a look at free memory now and then is no work.
  */
-static bool at_rest(struct pressure_counters *work)
+static bool at_rest(char *why, size_t len)
 {
-	struct pressure_counters from, to;
+	struct pressure_counters from, to, work;
 	long long deadline = hr_deadline(1);
 
 	while (hr_poll(deadline))
@@ -133,9 +145,10 @@ static bool at_rest(struct pressure_counters *work)
 	pressure_counters(&from);
 	poll(NULL, 0, 1000);
 	pressure_counters(&to);
-	pressure_delta(&from, &to, work);
-	return work->v[PC_KSWAPD_MS] <= 10 &&
-	       work->v[PC_EVACUATE_BLOCKS] <= 0 && work->v[PC_PGSTEAL] <= 0;
+	pressure_delta(&from, &to, &work);
+	pressure_describe(&work, why, len);
+	return work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_EVACUATE_BLOCKS] <= 0 &&
+	       work.v[PC_PGSTEAL] <= 0;
 }
 
 static const char *described(const struct pressure_counters *from,
@@ -158,6 +171,14 @@ static const char *reason_to_skip(const char *keyword)
 		return "needs a kernel that evacuates";
 	return NULL;
 }
+
+#define EXPECT_REST()                                          \
+	do {                                                   \
+		char why[256];                                 \
+                                                               \
+		EXPECT_TRUE(at_rest(why, sizeof(why)))         \
+		TH_LOG("still, for the next second: %s", why); \
+	} while (0)
 
 /* All plugged memory can go while its user is there, who has lost nothing. */
 #define ALL_COMES_BACK(s)                                          \
@@ -233,6 +254,7 @@ TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
 	struct pressure_counters delta, sample;
 	unsigned long capacity, want, control_files;
 	long long control_ms, bytes;
+	bool other_node;
 
 	START(&s->anon, anon, anon_mib(KILL_PLUG_MIB), NULL);
 
@@ -245,6 +267,7 @@ TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
 	       s->anon.mib, control_files, control_ms);
 
 	PLUG(s, variant->keyword, KILL_PLUG_MIB);
+	other_node = on_other_node(s);
 	START(files, files, NULL);
 	capacity = pressure_capacity_pages();
 	ASSERT_EQ(0, pressure_grow(files, SAMPLE_FILES, 0, GROW_SECONDS))
@@ -263,10 +286,10 @@ TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
 	       pressure_verdict_ms(files),
 	       files->shared->last.v[PC_FREE] / MIB_PAGES,
 	       described(&files->shared->start, &files->shared->last));
-	EXPECT_GE(pressure_done(files), percent(want, 97));
+	EXPECT_GE(pressure_done(files), percent(want, other_node ? 92 : 97));
 	EXPECT_LE(pressure_verdict_ms(files),
 		  2 * control_ms + VERDICT_SLACK_MS);
-	if (files->shared->at_mark.v[PC_NS]) {
+	if (files->shared->at_mark.v[PC_NS] && !other_node) {
 		pressure_delta(&files->shared->start, &files->shared->at_mark,
 			       &delta);
 		EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
@@ -274,8 +297,7 @@ TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
 		TH_LOG("up to 90 %%: %s", described(&files->shared->start,
 						    &files->shared->at_mark));
 	}
-	EXPECT_TRUE(at_rest(&delta))
-	TH_LOG("kswapd: %lld ms of 1000", delta.v[PC_KSWAPD_MS]);
+	EXPECT_REST();
 	ALL_COMES_BACK(s);
 }
 
@@ -411,11 +433,13 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	       want / MIB_KIB,
 	       described(&grower->shared->start, &grower->shared->last));
 	EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
-	EXPECT_EQ(0, delta.v[PC_ALLOCSTALL]);
-	EXPECT_LE(pressure_stalls(&delta), 10);
+	/* kswapd evacuates on behalf of those who may not wait for I/O. */
+	if (!variant->noio && !on_other_node(s)) {
+		EXPECT_EQ(0, delta.v[PC_ALLOCSTALL]);
+		EXPECT_LE(pressure_stalls(&delta), 10);
+	}
 	/* The kernel's memory is still there. */
-	EXPECT_TRUE(at_rest(&delta))
-	TH_LOG("kswapd: %lld ms of 1000", delta.v[PC_KSWAPD_MS]);
+	EXPECT_REST();
 	ALL_COMES_BACK(s);
 }
 
@@ -455,10 +479,7 @@ FIXTURE_VARIANT_ADD(cache, lru_gen_reader){
 	.loop = true,
 };
 
-#define CACHE_PLUG_MIB 256UL
-/* The kill is a matter of milliseconds without plugged memory. */
-#define CACHE_VERDICT_MS 1000
-
+#define CACHE_PLUG_MIB 512UL
 FIXTURE_SETUP(cache)
 {
 	const char *reason = reason_to_skip(variant->keyword);
@@ -490,6 +511,7 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	ASSERT_EQ(0,
 		  pressure_grow(grower, percent(capacity, 70), 0, GROW_SECONDS))
 	TH_LOG("%s", pressure_why(grower));
+	options.nodes = 1UL << hr_block_node(s->blocks[0]);
 	START(&s->other, cache, percent(CACHE_PLUG_MIB, 90), &options);
 	of_cache = s->other.mib * MIB_PAGES;
 	inside = pressure_file_pages_in(s->blocks, s->nr);
@@ -512,11 +534,10 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	EXPECT_GE(pressure_done(grower), percent(capacity, 95));
 	EXPECT_GE(left, percent(inside, 95));
 	EXPECT_LE(delta.v[PC_PGSTEAL], percent(inside, 5) + outside);
-	EXPECT_LE(pressure_verdict_ms(grower), CACHE_VERDICT_MS);
+	EXPECT_LE(pressure_verdict_ms(grower), VERDICT_MS);
 	if (!variant->loop)
 		EXPECT_GE(pressure_resident(&s->other), percent(inside, 95));
-	EXPECT_TRUE(at_rest(&delta))
-	TH_LOG("kswapd: %lld ms of 1000", delta.v[PC_KSWAPD_MS]);
+	EXPECT_REST();
 	pressure_stop(&s->other);
 	ALL_COMES_BACK(s);
 }
@@ -599,8 +620,7 @@ TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
 	       described(&grower->shared->start, &grower->shared->last));
 	ASSERT_LT(0, needed);
 	EXPECT_LE(percent(delta.v[PC_PGSTEAL], 85), needed);
-	EXPECT_TRUE(at_rest(&delta))
-	TH_LOG("kswapd: %lld ms of 1000", delta.v[PC_KSWAPD_MS]);
+	EXPECT_REST();
 	pressure_stop(&s->other);
 	ALL_COMES_BACK(s);
 }
@@ -685,8 +705,7 @@ TEST_F_TIMEOUT(peace, nothing_happens_without_need, 120)
 	long spare;
 
 	PLUG(s, "online_hotremove", PEACE_PLUG_MIB);
-	EXPECT_TRUE(at_rest(&delta))
-	TH_LOG("kswapd: %lld ms of 1000", delta.v[PC_KSWAPD_MS]);
+	EXPECT_REST();
 
 	/* User memory fills it, and ordinary memory to above the high mark. */
 	pressure_counters(&from);
@@ -700,8 +719,7 @@ TEST_F_TIMEOUT(peace, nothing_happens_without_need, 120)
 	EXPECT_LE(delta.v[PC_EVACUATE_BLOCKS], 0);
 	EXPECT_EQ(0, pressure_stalls(&delta));
 	EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
-	EXPECT_TRUE(at_rest(&delta))
-	TH_LOG("kswapd: %lld ms of 1000", delta.v[PC_KSWAPD_MS]);
+	EXPECT_REST();
 	EXPECT_EQ(0, pressure_check(&s->anon));
 	/* There is no room for what would have to leave. */
 	pressure_stop(&s->anon);
@@ -741,10 +759,13 @@ FIXTURE_VARIANT_ADD(nodes, movable){
 FIXTURE_SETUP(nodes)
 {
 	const char *reason = reason_to_skip(variant->keyword);
+	char nodes[32];
 
 	if (reason)
 		SKIP(return, "%s", reason);
-	if (access("/sys/devices/system/node/node1", F_OK))
+	if (hr_read_file("/sys/devices/system/node/possible", nodes,
+			 sizeof(nodes)) < 0 ||
+	    !strcmp(nodes, "0\n"))
 		SKIP(return, "needs a second node");
 	if (variant->cpuset) {
 		if (hr_write_file(CGROUP "/cgroup.subtree_control", "+cpuset"))
@@ -770,7 +791,6 @@ TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
 		.cgroup = variant->cpuset ? OUR_CGROUP : NULL,
 	};
 	unsigned long capacity;
-	struct pressure_counters delta;
 
 	START(&s->other, anon, BOUND_MIB, &bound);
 	START(&s->anon, anon, anon_mib(NODES_PLUG_MIB), NULL);
@@ -788,11 +808,11 @@ TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
 	       described(&grower->shared->start, &grower->shared->last));
 	/* 5 % less than within a node, and the pipes' own memory. */
 	EXPECT_GE(pressure_done(grower), percent(capacity, 90));
+	EXPECT_LE(pressure_verdict_ms(grower), VERDICT_MS);
 	EXPECT_EQ(0, pressure_outside(&s->other, 1))
 	TH_LOG("bound pages are on another node");
 	EXPECT_LT(0, pressure_outside(&s->anon, 1));
-	EXPECT_TRUE(at_rest(&delta))
-	TH_LOG("kswapd: %lld ms of 1000", delta.v[PC_KSWAPD_MS]);
+	EXPECT_REST();
 	ALL_COMES_BACK(s);
 }
 
