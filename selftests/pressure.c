@@ -1039,3 +1039,113 @@ void pressure_stop(struct pressure *p)
 		p->killed = false;
 	}
 }
+
+/* ---- scenes ---------------------------------------------------------------- */
+
+#define CGROUP "/sys/fs/cgroup"
+#define LRU_GEN "/sys/kernel/mm/lru_gen/enabled"
+
+/* Movable-only memory serves both words, but without evacuation neither. */
+const char *scene_reason_to_skip(const char *keyword)
+{
+	if (!strcmp(keyword, "online_hotremove") && !hr_supported())
+		return HR_SKIP_REASON;
+	if (!hr_supported() && hr_vmstat("evacuate_blocks") < 0)
+		return "needs a kernel that evacuates";
+	return NULL;
+}
+
+int scene_lru_gen(struct scene *s, const char *value)
+{
+	int ret = hr_read_file(LRU_GEN, s->lru_gen, sizeof(s->lru_gen));
+
+	if (ret >= 0)
+		return hr_write_file(LRU_GEN, value);
+	s->lru_gen[0] = '\0';
+	return ret;
+}
+
+int scene_cgroup(struct scene *s, const char *controller)
+{
+	char word[32];
+	int ret;
+
+	snprintf(word, sizeof(word), "+%s", controller);
+	ret = hr_write_file(CGROUP "/cgroup.subtree_control", word);
+	if (ret)
+		return ret;
+	if (mkdir(SCENE_CGROUP, 0700))
+		return -errno;
+	s->cgroup = true;
+	return 0;
+}
+
+int scene_plug(struct scene *s, const char *keyword, unsigned long mib)
+{
+	int want = mib / (hr_block_bytes() >> 20), found[SCENE_BLOCKS], ret;
+
+	if (hr_take_blocks(found, want, SCENE_BLOCKS) < want)
+		return -ENOSPC;
+	for (s->nr = 0; s->nr < want; s->nr++) {
+		ret = hr_block_write(found[s->nr], "state", keyword);
+		if (ret)
+			return ret;
+		s->blocks[s->nr] = found[s->nr];
+	}
+	return 0;
+}
+
+bool scene_on_other_node(const struct scene *s)
+{
+	return hr_block_node(s->blocks[0]) > 0;
+}
+
+unsigned long scene_anon_mib(unsigned long plug_mib)
+{
+	unsigned long here = pressure_capacity_pages() / MIB_PAGES;
+	unsigned long most = percent(here, 75), there = percent(plug_mib, 90);
+
+	return most < there ? most : there;
+}
+
+bool scene_at_rest(char *why, size_t len)
+{
+	struct pressure_counters from, to, work;
+	long long deadline = hr_deadline(1);
+
+	while (hr_poll(deadline))
+		;
+	pressure_counters(&from);
+	poll(NULL, 0, 1000);
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &work);
+	pressure_describe(&work, why, len);
+	/* CPU time is counted in steps of 10 ms; a short look is no work. */
+	return work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_EVACUATE_BLOCKS] <= 0 &&
+	       work.v[PC_PGSTEAL] <= 0;
+}
+
+void scene_end(struct scene *s)
+{
+	pressure_stop(&s->grower);
+	pressure_stop(&s->other);
+	pressure_stop(&s->anon);
+	if (s->lru_gen[0])
+		hr_write_file(LRU_GEN, s->lru_gen);
+	if (s->zram > 0)
+		hr_zram_swapoff(s->zram - 1);
+	if (s->cgroup)
+		rmdir(SCENE_CGROUP);
+	memset(s, 0, sizeof(*s));
+}
+
+const char *pressure_described(const struct pressure_counters *from,
+			       const struct pressure_counters *to)
+{
+	static char described[512];
+	struct pressure_counters delta;
+
+	pressure_delta(from, to, &delta);
+	pressure_describe(&delta, described, sizeof(described));
+	return described;
+}
