@@ -1065,6 +1065,25 @@ int scene_lru_gen(struct scene *s, const char *value)
 	return ret;
 }
 
+#define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
+
+int scene_thp(struct scene *s)
+{
+	char now[64], *open, *close;
+	int ret = hr_read_file(THP_ENABLED, now, sizeof(now));
+
+	if (ret < 0)
+		return ret;
+	/* "always [madvise] never" means madvise. */
+	open = strchr(now, '[');
+	close = strchr(now, ']');
+	if (!open || !close)
+		return -EPROTO;
+	*close = '\0';
+	snprintf(s->thp, sizeof(s->thp), "%.15s", open + 1);
+	return hr_write_file(THP_ENABLED, "madvise");
+}
+
 int scene_cgroup(struct scene *s, const char *controller)
 {
 	char word[32];
@@ -1132,6 +1151,8 @@ void scene_end(struct scene *s)
 	pressure_stop(&s->anon);
 	if (s->lru_gen[0])
 		hr_write_file(LRU_GEN, s->lru_gen);
+	if (s->thp[0])
+		hr_write_file(THP_ENABLED, s->thp);
 	if (s->zram > 0)
 		hr_zram_swapoff(s->zram - 1);
 	if (s->cgroup)

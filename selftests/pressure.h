@@ -208,7 +208,7 @@ long pressure_watermark_pages(const char *name);
 struct scene {
 	int blocks[SCENE_BLOCKS], nr;
 	struct pressure anon, other, grower;
-	char lru_gen[16]; /* what it was */
+	char lru_gen[16], thp[16]; /* what it was */
 	int zram; /* number + 1 */
 	bool cgroup;
 };
@@ -217,6 +217,8 @@ struct scene {
 const char *scene_reason_to_skip(const char *keyword);
 /* "y" or "n"; -ENOENT: no CONFIG_LRU_GEN. */
 int scene_lru_gen(struct scene *s, const char *value);
+/* Huge pages for who asks: off by default in guests below 512 MiB. */
+int scene_thp(struct scene *s);
 /* SCENE_CGROUP, with that controller. */
 int scene_cgroup(struct scene *s, const char *controller);
 /* Online that much of what can be had; -ENOSPC if it is less. */
