@@ -15,6 +15,11 @@
  * is what has to.
  *
  * nothing_happens_without_need: what fits moves nothing and wakes nobody.
+ *
+ * Seen failing on a kernel that does not evacuate (6.12.117, small guest):
+ * - room: killed with 47 to 59 of 340 MiB, with swap 117; the requests with
+ *   GFP_NOIO wait until somebody else is killed
+ * - ping_pong: killed in the first round
  */
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +31,7 @@
 
 /* ---- room --------------------------------------------------------------- */
 
-#define ROOM_PLUG_MIB 512UL
+#define ROOM_PLUG_MIB 256UL
 
 FIXTURE(room)
 {
@@ -123,14 +128,14 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	struct pressure *grower = &s->grower;
 	struct pressure_options options = variant->anon;
 	struct pressure_counters delta;
-	unsigned long want;
+	unsigned long mib = scene_anon_mib(50, ROOM_PLUG_MIB), want;
 	char max[32];
 
 	options.cgroup = variant->memcg ? SCENE_CGROUP : NULL;
 	if (variant->tmpfs)
-		START(&s->anon, tmpfs, scene_anon_mib(ROOM_PLUG_MIB), &options);
+		START(&s->anon, tmpfs, mib, &options);
 	else
-		START(&s->anon, anon, scene_anon_mib(ROOM_PLUG_MIB), &options);
+		START(&s->anon, anon, mib, &options);
 	if (options.thp)
 		ASSERT_LE(s->anon.mib * MIB_KIB / 2,
 			  hr_meminfo_kb("AnonHugePages"));

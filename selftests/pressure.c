@@ -1119,12 +1119,13 @@ bool scene_on_other_node(const struct scene *s)
 	return hr_block_node(s->blocks[0]) > 0;
 }
 
-unsigned long scene_anon_mib(unsigned long plug_mib)
+unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib)
 {
-	unsigned long here = pressure_capacity_pages() / MIB_PAGES;
-	unsigned long most = percent(here, 75), there = percent(plug_mib, 90);
+	unsigned long here =
+		percent(pressure_capacity_pages() / MIB_PAGES, of_ordinary);
+	unsigned long there = percent(plug_mib, 90);
 
-	return most < there ? most : there;
+	return here < there ? here : there;
 }
 
 bool scene_at_rest(char *why, size_t len)

@@ -198,8 +198,11 @@ long pressure_watermark_pages(const char *name);
 /* Far above what there is memory for. */
 #define NO_END 100000000UL
 
-/* Deciding on a kill takes 10 to 150 ms in machines without plugged memory. */
-#define VERDICT_MS 1000
+/*
+ * Deciding on a kill takes 10 to 150 ms in an idle machine without plugged memory.
+ * A busy host makes that much longer, but does not make it a livelock.
+ */
+#define VERDICT_MS 10000
 
 #define SCENE_BLOCKS 16
 #define SCENE_CGROUP "/sys/fs/cgroup/hr-scene"
@@ -228,8 +231,8 @@ int scene_plug(struct scene *s, const char *keyword, unsigned long mib);
  * here and is cheap to reclaim goes first, and nobody works ahead.
  */
 bool scene_on_other_node(const struct scene *s);
-/* User memory that fits into ordinary memory now and into as much plugged. */
-unsigned long scene_anon_mib(unsigned long plug_mib);
+/* So many percent of ordinary memory, if they fit into what is to be plugged. */
+unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib);
 /*
  * One second after a scenario nobody is at work any more: kswapd sleeps, and
  * nothing is evacuated or reclaimed. If not, why says what is.

@@ -24,6 +24,11 @@
  *
  * After each, kswapd sleeps within a second, all that was plugged comes back,
  * and no byte of user memory has changed.
+ *
+ * Seen failing on a kernel that does not evacuate (6.12.117, small guest):
+ * - kill: with 59,293 files of 491,913 and 1041 MiB free; in ZONE_MOVABLE 46,520
+ * - cache: 0 of 58,864 pages left; with a reader 36,714, and 105,309 reclaimed
+ * - full: killed with 82 of 321 MiB
  */
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +44,7 @@
 #define SAMPLE_FILES 40000UL
 #define KILL_PLUG_MIB 1024UL
 /* What the machine without plugged memory needs to decide may vary as well. */
-#define VERDICT_SLACK_MS 250
+#define VERDICT_SLACK_MS 1000
 
 FIXTURE(kill)
 {
@@ -82,7 +87,7 @@ TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
 	long long control_ms, bytes;
 	bool other_node;
 
-	START(&s->anon, anon, scene_anon_mib(KILL_PLUG_MIB), NULL);
+	START(&s->anon, anon, scene_anon_mib(75, KILL_PLUG_MIB), NULL);
 
 	/* The control: no plugged memory. */
 	START(files, files, NULL);
@@ -377,7 +382,7 @@ TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
 	unsigned long capacity;
 
 	START(&s->other, anon, BOUND_MIB, &bound);
-	START(&s->anon, anon, scene_anon_mib(NODES_PLUG_MIB), NULL);
+	START(&s->anon, anon, scene_anon_mib(75, NODES_PLUG_MIB), NULL);
 	PLUG(s, variant->keyword, NODES_PLUG_MIB);
 	if (!hr_block_node(s->blocks[0]))
 		SKIP(return, "needs memory on the second node");
