@@ -1007,15 +1007,6 @@ const char *pressure_why(const struct pressure *p)
 	return p->shared ? p->shared->why : "";
 }
 
-bool pressure_alive(const struct pressure *p)
-{
-	siginfo_t dead = { 0 };
-
-	return p->pid &&
-	       !waitid(P_PID, p->pid, &dead, WEXITED | WNOHANG | WNOWAIT) &&
-	       !dead.si_pid;
-}
-
 long pressure_check(struct pressure *p)
 {
 	return ask(p, CHECK, 0, 0, HOLDER_SECONDS);

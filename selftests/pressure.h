@@ -157,7 +157,6 @@ unsigned long pressure_done(const struct pressure *p);
 /* From the last unit done to the kill. */
 long long pressure_verdict_ms(const struct pressure *p);
 const char *pressure_why(const struct pressure *p);
-bool pressure_alive(const struct pressure *p);
 
 /* Bytes of a holder that are wrong, or -errno. A cache is all zeroes. */
 long pressure_check(struct pressure *p);
