@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <linux/fs.h>
+#include <linux/mempolicy.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -404,13 +405,13 @@ static int enter_cgroup(struct pressure *p)
 	return ret ? fail(p, ret, "enter %s", p->options.cgroup) : 0;
 }
 
-static int bind_to_nodes(struct pressure *p)
+static int set_policy(struct pressure *p)
 {
-	unsigned long *mask = &p->options.nodes;
+	unsigned long mask = p->options.nodes | p->options.prefer;
+	int mode = p->options.nodes ? MPOL_BIND : MPOL_PREFERRED;
 
-	if (*mask && syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, mask,
-			     8 * sizeof(*mask)))
-		return fail(p, -errno, "bind to nodes 0x%lx", *mask);
+	if (mask && syscall(SYS_set_mempolicy, mode, &mask, 8 * sizeof(mask)))
+		return fail(p, -errno, "memory from nodes 0x%lx", mask);
 	return 0;
 }
 
@@ -815,7 +816,7 @@ static int begin(struct pressure *p)
 		return fail(p, ret, "oom_score_adj %s", score);
 	ret = enter_cgroup(p);
 	if (!ret)
-		ret = bind_to_nodes(p);
+		ret = set_policy(p);
 	if (!ret)
 		ret = p->type->begin(p);
 	return ret;

@@ -91,6 +91,7 @@ struct pressure_options {
 	bool loop; /* cache: a reader that goes on reading it all */
 	const char *cgroup; /* directory of the cgroup to be in, may be NULL */
 	unsigned long nodes; /* mask of nodes to bind all memory to, 0: none */
+	unsigned long prefer; /* the same, but not strictly */
 	unsigned long snapshot; /* grower: units between snapshots, 0: default */
 };
 

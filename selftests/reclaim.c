@@ -201,7 +201,7 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	ASSERT_EQ(0,
 		  pressure_grow(grower, percent(capacity, 70), 0, GROW_SECONDS))
 	TH_LOG("%s", pressure_why(grower));
-	options.nodes = 1UL << hr_block_node(s->blocks[0]);
+	options.prefer = 1UL << hr_block_node(s->blocks[0]);
 	START(&s->other, cache, percent(CACHE_PLUG_MIB, 90), &options);
 	of_cache = s->other.mib * MIB_PAGES;
 	inside = pressure_file_pages_in(s->blocks, s->nr);
@@ -404,6 +404,29 @@ TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
 	EXPECT_LT(0, pressure_outside(&s->anon, 1));
 	EXPECT_REST();
 	ALL_COMES_BACK(s);
+}
+
+/*
+ * The kernel's own memory for a task that is bound to such a node cannot come
+ * from there: as with a node of ZONE_MOVABLE, the policy is for user memory.
+ */
+TEST_F(nodes, kernel_memory_of_the_bound)
+{
+	struct pressure_options bound = { 0 };
+	struct scene *s = &self->s;
+
+	PLUG(s, variant->keyword, NODES_PLUG_MIB);
+	if (!scene_on_other_node(s))
+		SKIP(return, "needs memory on the second node");
+	if (variant->cpuset)
+		ASSERT_EQ(0, hr_write_file(SCENE_CGROUP "/cpuset.mems", "1"));
+	bound.nodes = variant->cpuset ? 0 : 2;
+	bound.cgroup = variant->cpuset ? SCENE_CGROUP : NULL;
+	START(&s->grower, files, &bound);
+	EXPECT_EQ(0, pressure_grow(&s->grower, SAMPLE_FILES, 0, GROW_SECONDS))
+	TH_LOG("%lu of %lu files, then %s", pressure_done(&s->grower),
+	       SAMPLE_FILES,
+	       s->grower.killed ? "killed" : pressure_why(&s->grower));
 }
 
 TEST_HARNESS_MAIN
