@@ -1106,6 +1106,15 @@ int scene_plug(struct scene *s, const char *keyword, unsigned long mib)
 	return 0;
 }
 
+bool scene_can_plug(unsigned long mib)
+{
+	int found[SCENE_BLOCKS];
+	unsigned long blocks = hr_offline_blocks(found, SCENE_BLOCKS);
+
+	return blocks * (hr_block_bytes() >> 20) >= mib ||
+	       (hr_qmp_available() && hr_vmem_size_mib("vm0") >= 0);
+}
+
 bool scene_on_other_node(const struct scene *s)
 {
 	return hr_block_node(s->blocks[0]) > 0;

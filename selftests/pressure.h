@@ -224,6 +224,8 @@ int scene_lru_gen(struct scene *s, const char *value);
 int scene_thp(struct scene *s);
 /* SCENE_CGROUP, with that controller. */
 int scene_cgroup(struct scene *s, const char *controller);
+/* Is there that much to plug? For those who do it late. */
+bool scene_can_plug(unsigned long mib);
 /* Online that much of what can be had; -ENOSPC if it is less. */
 int scene_plug(struct scene *s, const char *keyword, unsigned long mib);
 /*

@@ -70,6 +70,9 @@ FIXTURE_SETUP(kill)
 
 	if (reason)
 		SKIP(return, "%s", reason);
+	if (!scene_can_plug(KILL_PLUG_MIB))
+		SKIP(return, "needs %lu MiB that are offline or can be plugged",
+			   KILL_PLUG_MIB);
 }
 
 FIXTURE_TEARDOWN(kill)
