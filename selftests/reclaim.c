@@ -29,6 +29,7 @@
  * - kill: with 59,293 files of 491,913 and 1041 MiB free; in ZONE_MOVABLE 46,520
  * - cache: 0 of 58,864 pages left; with a reader 36,714, and 105,309 reclaimed
  * - full: killed with 82 of 321 MiB
+ * - nodes (numa guest): killed with 30 of 496 MiB and 810 MiB free
  */
 #include <stdio.h>
 #include <string.h>
