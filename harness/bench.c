@@ -1,0 +1,696 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The guest's part of `make bench`: one scenario, with the memory that is
+ * offline at boot onlined as the keyword says.
+ *
+ *	bench <scenario>,keyword=<keyword>[,<name>=<number>...]
+ *
+ * The scenarios are at the end of this file, the numbers in `options`. Memory is
+ * present at boot and comes online through sysfs: under icount that is the same
+ * to the instruction in every run. Keywords: online_hotremove, online_movable,
+ * online_kernel, auto-movable, cma (boot memory is what differs) and none.
+ *
+ * Lines "RESULT <key> <value>" are what harness/bench.sh collects; "-" is for
+ * what did not come to pass, or what this kernel does not count. A kill is a
+ * result, too: exit 1 means that the scenario itself could not be played.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hr.h"
+#include "pressure.h"
+
+#define PAGE 4096UL
+#define KIB_PAGES(kib) ((kib) / 4)
+#define MIB_PAGES(mib) ((mib)*256L)
+
+/* MiB unless it says otherwise. */
+static struct {
+	long anon; /* held from before the memory comes online */
+	long anon_pct; /* the same, in percent of free memory */
+	long bound; /* held, too, and bound to node 0 */
+	long pre; /* kernel memory from before the memory comes online */
+	long cache; /* page cache that is read after it */
+	long grow; /* kernel memory that is the question */
+	long thp, mlock, loop; /* 1: holders are so */
+	long mglru; /* 1: the other LRU implementation */
+	long rounds;
+} opt;
+
+static const struct {
+	const char *name;
+	long *value;
+} options[] = {
+	{ "anon", &opt.anon },	   { "anon_pct", &opt.anon_pct },
+	{ "bound", &opt.bound },   { "pre", &opt.pre },
+	{ "cache", &opt.cache },   { "grow", &opt.grow },
+	{ "thp", &opt.thp },	   { "mlock", &opt.mlock },
+	{ "loop", &opt.loop },	   { "mglru", &opt.mglru },
+	{ "rounds", &opt.rounds },
+};
+#define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static const char *keyword = "none";
+
+/* No scenario takes longer than that of virtual time unless it hangs. */
+#define LIMIT_SECONDS 600
+
+static long long now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+result(const char *key, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("RESULT %s ", key);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+/* A counter or a measure of what may not have happened: negative is "-". */
+static void result_count(const char *key, long long count)
+{
+	if (count < 0)
+		result(key, "-");
+	else
+		result(key, "%lld", count);
+}
+
+static void __attribute__((format(printf, 2, 3), noreturn))
+die(int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("FAILED: ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf(": %s\n", strerror(-err));
+	exit(1);
+}
+
+static void must(int err, const struct pressure *p, const char *what)
+{
+	if (err)
+		die(err, "%s (%s)", what, p ? pressure_why(p) : "");
+}
+
+/* ---- the memory in question ---------------------------------------------- */
+
+#define MAX_BLOCKS 512
+#define PARAMETERS "/sys/module/memory_hotplug/parameters"
+
+static int blocks[MAX_BLOCKS], nr_blocks;
+
+/* virtio-mem adds its memory while user space is already running. */
+static void find_blocks(void)
+{
+	long long deadline = hr_deadline(5);
+	int seen = 0;
+
+	do {
+		seen = nr_blocks;
+		poll(NULL, 0, 500);
+		nr_blocks = hr_offline_blocks(blocks, MAX_BLOCKS);
+	} while (nr_blocks != seen && hr_poll(deadline));
+}
+
+/* Before anything comes online: what kernel requests have to live on. */
+static long ordinary_pages(void)
+{
+	long cma = hr_meminfo_kb("CmaTotal");
+
+	return KIB_PAGES(hr_meminfo_kb("MemTotal") - (cma > 0 ? cma : 0));
+}
+
+static void online(void)
+{
+	const char *word = keyword;
+	char zones[64] = "-";
+	int i, ret;
+
+	if (!strcmp(keyword, "none") || !strcmp(keyword, "cma"))
+		return;
+	if (!nr_blocks)
+		die(-ENODEV, "no memory block is offline");
+	if (!strcmp(keyword, "auto-movable")) {
+		ret = hr_write_file(PARAMETERS "/online_policy", keyword);
+		if (ret)
+			die(ret, "set the online policy");
+		word = "online";
+	}
+	for (i = 0; i < nr_blocks; i++) {
+		ret = hr_block_write(blocks[i], "state", word);
+		if (ret)
+			die(ret, "write %s to memory%d", word, blocks[i]);
+	}
+	hr_block_read(blocks[0], "valid_zones", zones, sizeof(zones));
+	result("zone", "%s", zones);
+	result("online_mib", "%ld", nr_blocks * (hr_block_bytes() >> 20));
+}
+
+/* As it came: through the hypervisor, or block by block. */
+static void unplug(void)
+{
+	int left = 0, i;
+	long mib;
+
+	if (!nr_blocks || !strcmp(keyword, "none"))
+		return;
+	mib = hr_vmem_size_mib("vm0");
+	if (mib > 0) {
+		hr_vmem_resize("vm0", 0, 60);
+		result("left_mib", "%ld", hr_vmem_size_mib("vm0"));
+		return;
+	}
+	for (i = 0; i < nr_blocks; i++)
+		left += !!hr_block_offline(blocks[i], 30);
+	result("left_mib", "%ld", left * (hr_block_bytes() >> 20));
+}
+
+/* ---- holders --------------------------------------------------------------- */
+
+static struct pressure anon, bound, cache;
+static bool have_anon, have_bound, have_cache;
+
+static void hold(void)
+{
+	struct pressure_options how = { .thp = opt.thp, .mlock = opt.mlock };
+	struct pressure_options node0 = { .nodes = 1 };
+
+	if (opt.anon_pct)
+		opt.anon = hr_meminfo_kb("MemFree") / 1024 * opt.anon_pct / 100;
+	if (opt.anon) {
+		must(pressure_anon(&anon, opt.anon, &how), &anon, "hold anon");
+		have_anon = true;
+		result("anon_mib", "%ld", opt.anon);
+	}
+	if (opt.bound) {
+		must(pressure_anon(&bound, opt.bound, &node0), &bound,
+		     "hold anon on node 0");
+		have_bound = true;
+	}
+}
+
+static void hold_cache(void)
+{
+	struct pressure_options how = { .loop = opt.loop };
+
+	if (!opt.cache)
+		return;
+	must(pressure_cache(&cache, opt.cache, &how), &cache, "hold cache");
+	have_cache = true;
+}
+
+/* Are the holders' data still what and where they were? */
+static void check(void)
+{
+	long wrong = 0;
+
+	if (have_anon)
+		wrong += pressure_check(&anon) != 0;
+	if (have_bound) {
+		result("out_of_bounds", "%ld", pressure_outside(&bound, 1));
+		wrong += pressure_check(&bound) != 0;
+	}
+	result("intact", "%s", wrong ? "NO" : "yes");
+}
+
+/* A kswapd with nothing to do has a second to find that out. */
+static void result_kswapd(void)
+{
+	struct pressure_counters from, to, d;
+
+	poll(NULL, 0, 1000);
+	pressure_counters(&from);
+	poll(NULL, 0, 5000);
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &d);
+	result_count("kswapd_after_ms", d.v[PC_KSWAPD_MS]);
+	result_count("evacuated_after", d.v[PC_EVACUATE_BLOCKS]);
+}
+
+static void end(void)
+{
+	result_kswapd();
+	check();
+	unplug();
+	if (have_cache)
+		pressure_stop(&cache);
+	if (have_bound)
+		pressure_stop(&bound);
+	if (have_anon)
+		pressure_stop(&anon);
+}
+
+/* ---- growth ------------------------------------------------------------------ */
+
+/* Points of the curves that the plots show. */
+#define MAX_SAMPLES 64
+
+static struct {
+	unsigned long done;
+	struct pressure_counters at;
+} samples[MAX_SAMPLES];
+static int nr_samples;
+
+static void take_sample(const struct pressure *p)
+{
+	if (nr_samples == MAX_SAMPLES)
+		return;
+	samples[nr_samples].done = pressure_done(p);
+	samples[nr_samples++].at = p->shared->last;
+}
+
+/* Said afterwards: to write takes memory, too. */
+static void print_samples(void)
+{
+	const long long *v;
+	int i;
+
+	for (i = 0; i < nr_samples; i++) {
+		v = samples[i].at.v;
+		printf("SAMPLE %lu %lld %lld %lld\n", samples[i].done,
+		       (v[PC_NS] - samples[0].at.v[PC_NS]) / 1000,
+		       v[PC_FREE_ORDINARY] / 256,
+		       (v[PC_FREE] - v[PC_FREE_ORDINARY]) / 256);
+	}
+}
+
+/* Grow in steps, so that there is a curve. 1: killed. */
+static int grow_to(struct pressure *p, unsigned long target, unsigned long mark)
+{
+	unsigned long from = pressure_done(p), step;
+	int ret = 0;
+
+	step = (target - from) / (MAX_SAMPLES - 4) + 1;
+	while (!ret && from < target) {
+		from = from + step < target ? from + step : target;
+		ret = pressure_grow(p, from, mark, LIMIT_SECONDS);
+		take_sample(p);
+	}
+	if (ret != 0 && ret != 1)
+		die(ret, "grow (%s)", pressure_why(p));
+	return ret;
+}
+
+/*
+ * What it took, from the beginning to the mark or, without one, to the end; and
+ * how it ended. `unit_pages`: pages per thousand units.
+ */
+static void result_growth(struct pressure *p, int killed)
+{
+	const struct pressure_shared *s = p->shared;
+	struct pressure_counters d;
+	char text[512];
+
+	pressure_delta(&s->start, &s->last, &d);
+	pressure_describe(&d, text, sizeof(text));
+	printf("from start to end: %s\n", text);
+	result("killed", "%s", killed ? "yes" : "no");
+	result_count("stalls", pressure_stalls(&d));
+	result_count("direct_reclaim", d.v[PC_ALLOCSTALL]);
+	result_count("reclaimed", d.v[PC_PGSTEAL]);
+	result_count("reclaimed_unusable", d.v[PC_PGSTEAL_UNUSABLE]);
+	result_count("evacuated", d.v[PC_EVACUATE_MIGRATED]);
+	result_count("evacuate_isolated", d.v[PC_EVACUATE_ISOLATED]);
+	result_count("evacuate_cross_node", d.v[PC_EVACUATE_CROSS_NODE]);
+	result_count("kswapd_ms", d.v[PC_KSWAPD_MS]);
+	result("seconds", "%.2f", (s->last_ns - s->start.v[PC_NS]) / 1e9);
+	result("free_mib", "%lld", s->last.v[PC_FREE] / 256);
+	result("free_ordinary_mib", "%lld", s->last.v[PC_FREE_ORDINARY] / 256);
+	if (killed)
+		result("decision_ms", "%lld", pressure_verdict_ms(p));
+	else
+		result("decision_ms", "-");
+}
+
+/* ---- scenarios --------------------------------------------------------------- */
+
+/* So many files tell what one takes. */
+#define PROBE_FILES 20000UL
+
+/*
+ * Empty files in ramfs until a kill: the one page story. How many there could
+ * be is computed on the way: what kernel requests could have, by what a file
+ * was seen to take.
+ */
+static void run_files(void)
+{
+	long ordinary = ordinary_pages();
+	struct pressure_counters d;
+	unsigned long capacity, mark;
+	struct pressure files;
+	double pages_per_file;
+	long room;
+	int ret;
+
+	hold();
+	online();
+	must(pressure_files(&files, NULL), &files, "start the files");
+	room = pressure_capacity_pages();
+	ret = pressure_grow(&files, PROBE_FILES, 0, LIMIT_SECONDS);
+	must(ret, &files, "the first files");
+	pressure_delta(&files.shared->start, &files.shared->last, &d);
+	pages_per_file = (double)d.v[PC_SLAB] / pressure_done(&files);
+	capacity = room / pages_per_file;
+	mark = capacity / 10 * 9;
+	take_sample(&files);
+	ret = grow_to(&files, capacity + capacity / 4, mark);
+
+	print_samples();
+	result_growth(&files, ret);
+	result("bytes_per_file", "%.0f", pages_per_file * PAGE);
+	result("files", "%lu", pressure_done(&files));
+	result("capacity_files", "%lu", capacity);
+	result("capacity_pct", "%.1f",
+	       pressure_done(&files) * 100.0 / capacity);
+	result("kernel_pct", "%.1f",
+	       pressure_done(&files) * pages_per_file * 100.0 / ordinary);
+	if (files.shared->at_mark.v[PC_NS]) {
+		pressure_delta(&files.shared->start, &files.shared->at_mark,
+			       &d);
+		result_count("reclaimed_90", d.v[PC_PGSTEAL]);
+		result_count("stalls_90", pressure_stalls(&d));
+	} else {
+		result("reclaimed_90", "-");
+		result("stalls_90", "-");
+	}
+	pressure_stop(&files);
+	end();
+}
+
+static long cache_in_blocks(void)
+{
+	return have_cache && nr_blocks && strcmp(keyword, "none") ?
+		       pressure_file_pages_in(blocks, nr_blocks) :
+		       -1;
+}
+
+/*
+ * Kernel memory against user memory of one kind or the other. What had to be
+ * reclaimed is what was asked for beyond what was free, whoever could use it.
+ */
+static void run_grow(void)
+{
+	long inside, resident = -1, room, missing;
+	unsigned long pre = opt.pre * 1024, got;
+	struct pressure_counters d;
+	struct pressure grower;
+	int ret;
+
+	hold();
+	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
+	if (pre)
+		must(pressure_grow(&grower, pre, 0, LIMIT_SECONDS), &grower,
+		     "grow to where the question begins");
+	online();
+	hold_cache();
+	inside = cache_in_blocks();
+	if (have_cache)
+		resident = pressure_resident(&cache);
+	room = pressure_capacity_pages();
+	pressure_counters(&grower.shared->start);
+	missing = MIB_PAGES(opt.grow) + pressure_watermark_pages("min") -
+		  grower.shared->start.v[PC_FREE];
+	ret = grow_to(&grower, pre + opt.grow * 1024, 0);
+
+	got = pressure_done(&grower) - pre;
+	print_samples();
+	result_growth(&grower, ret);
+	result("asked_mib", "%ld", opt.grow);
+	result("got_mib", "%lu", got / 1024);
+	result("capacity_mib", "%ld", room / 256);
+	result("capacity_pct", "%.1f", KIB_PAGES(got) * 100.0 / room);
+	pressure_delta(&grower.shared->start, &grower.shared->last, &d);
+	if (d.v[PC_PGSTEAL] > 0 && missing > 0)
+		result("needed_pct", "%.1f", missing * 100.0 / d.v[PC_PGSTEAL]);
+	else
+		result("needed_pct", "-");
+	if (have_cache) {
+		result("cache_mib", "%ld", resident / 256);
+		result("cache_left_mib", "%ld",
+		       pressure_resident(&cache) / 256);
+		result_count("cache_reads_mib", cache.shared->done);
+	}
+	if (inside > 0)
+		result("cache_survived_pct", "%.1f",
+		       cache_in_blocks() * 100.0 / inside);
+	else
+		result("cache_survived_pct", "-");
+	pressure_stop(&grower);
+	end();
+}
+
+/* Memory online, half of it used, and nothing to do. */
+static void run_idle(void)
+{
+	struct pressure_counters from, to, d;
+
+	hold();
+	online();
+	hold_cache();
+	poll(NULL, 0, 1000);
+	pressure_counters(&from);
+	poll(NULL, 0, 30000);
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &d);
+	result_count("evacuated_blocks", d.v[PC_EVACUATE_BLOCKS]);
+	result_count("reclaimed", d.v[PC_PGSTEAL]);
+	result_count("kswapd_ms", d.v[PC_KSWAPD_MS]);
+	end();
+}
+
+/*
+ * Kernel memory comes and goes, user memory comes and goes: what moves, and
+ * what had to? Each round asks for more kernel memory than there is free
+ * ordinary memory; the difference has to move.
+ */
+static void run_pingpong(void)
+{
+	struct pressure_counters before, after, d;
+	long long moved = 0, had_to = 0, reclaimed = 0, need;
+	struct pressure grower, movable;
+	int killed = 0, i;
+
+	hold();
+	online();
+	for (i = 0; i < opt.rounds && !killed; i++) {
+		must(pressure_unmovable(&grower, NULL), &grower, "start");
+		pressure_counters(&before);
+		need = MIB_PAGES(opt.grow) - before.v[PC_FREE_ORDINARY] +
+		       pressure_watermark_pages("high");
+		killed = pressure_grow(&grower, opt.grow * 1024, 0,
+				       LIMIT_SECONDS);
+		had_to += need > 0 ? need : 0;
+		pressure_stop(&grower);
+		must(pressure_anon(&movable, opt.grow, NULL), &movable,
+		     "movable pressure");
+		if (pressure_check(&movable))
+			die(-EIO, "data of round %d", i);
+		pressure_stop(&movable);
+		pressure_counters(&after);
+		pressure_delta(&before, &after, &d);
+		moved += d.v[PC_EVACUATE_MIGRATED] < 0 ?
+				 d.v[PC_MIGRATED] :
+				 d.v[PC_EVACUATE_MIGRATED];
+		reclaimed += d.v[PC_PGSTEAL];
+	}
+	result("rounds", "%d", i - killed);
+	result("killed", "%s", killed ? "yes" : "no");
+	result("moved", "%lld", moved);
+	result("had_to_move", "%lld", had_to);
+	result("moved_ratio", "%.2f", had_to ? (double)moved / had_to : 0.0);
+	result("reclaimed", "%lld", reclaimed);
+	end();
+}
+
+/* ---- the allocator's hot paths --------------------------------------------- */
+
+#define HOT_MIB 32L
+#define HOT_PIPE 4096
+#define HOT_ROUNDS 11 /* the first one is not counted */
+
+enum hot { HOT_FAULT, HOT_UNMAP, HOT_PIPE_PAGE, HOT_NR };
+
+static const char *const hot_name[] = { "fault", "unmap", "pipe" };
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Virtual ns for each page of private memory touched and let go of. */
+static void time_faults(char *mem, double *fault, double *unmap)
+{
+	const long nr = MIB_PAGES(HOT_MIB);
+	long long t0, t1, t2;
+	long i;
+
+	t0 = now_ns();
+	for (i = 0; i < nr; i++)
+		*(volatile char *)(mem + i * PAGE) = 1;
+	t1 = now_ns();
+	madvise(mem, nr * PAGE, MADV_DONTNEED);
+	t2 = now_ns();
+	*fault = (double)(t1 - t0) / nr;
+	*unmap = (double)(t2 - t1) / nr;
+}
+
+/*
+ * A packet pipe takes a page for each write, however small, and frees it when
+ * it is read: order 0, unmovable, one by one, and no page is cleared or copied.
+ */
+static double time_pipe(const int *fds)
+{
+	long long start = now_ns();
+	char byte = 0;
+	int i, j;
+
+	for (i = 0; i < HOT_PIPE; i += 16) {
+		for (j = 0; j < 16; j++)
+			if (write(fds[1], &byte, 1) != 1)
+				die(-errno, "write to a pipe");
+		for (j = 0; j < 16; j++)
+			if (read(fds[0], &byte, 1) != 1)
+				die(-errno, "read from a pipe");
+	}
+	return (double)(now_ns() - start) / HOT_PIPE;
+}
+
+static void measure_hot_paths(const char *when)
+{
+	double ns[HOT_NR][HOT_ROUNDS];
+	char key[32], *mem;
+	int fds[2], i, j;
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+	mem = mmap(NULL, HOT_MIB << 20, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED || pipe2(fds, O_DIRECT))
+		die(-errno, "memory and a pipe");
+	madvise(mem, HOT_MIB << 20, MADV_NOHUGEPAGE);
+	for (i = 0; i < HOT_ROUNDS; i++) {
+		time_faults(mem, &ns[HOT_FAULT][i], &ns[HOT_UNMAP][i]);
+		ns[HOT_PIPE_PAGE][i] = time_pipe(fds);
+	}
+	for (j = 0; j < HOT_NR; j++) {
+		qsort(ns[j] + 1, HOT_ROUNDS - 1, sizeof(double), compare);
+		snprintf(key, sizeof(key), "%s_%s_ns", hot_name[j], when);
+		result(key, "%.2f", ns[j][HOT_ROUNDS / 2]);
+		snprintf(key, sizeof(key), "%s_%s_spread_pct", hot_name[j],
+			 when);
+		result(key, "%.3f",
+		       (ns[j][HOT_ROUNDS - 1] - ns[j][1]) * 100.0 /
+			       ns[j][HOT_ROUNDS / 2]);
+	}
+	munmap(mem, HOT_MIB << 20);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void run_hotpath(void)
+{
+	measure_hot_paths("bare");
+	if (!strcmp(keyword, "none"))
+		return;
+	online();
+	measure_hot_paths("online");
+	unplug();
+	measure_hot_paths("after");
+}
+
+/* ---- start --------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} scenarios[] = {
+	{ "files", run_files },	    { "grow", run_grow },
+	{ "idle", run_idle },	    { "pingpong", run_pingpong },
+	{ "hotpath", run_hotpath },
+};
+#define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+
+static void set_option(char *word)
+{
+	char *value = strchr(word, '=');
+	unsigned int i;
+
+	if (!value)
+		die(-EINVAL, "%s: no value", word);
+	*value++ = '\0';
+	if (!strcmp(word, "keyword")) {
+		keyword = value;
+		return;
+	}
+	for (i = 0; i < NR_OPTIONS; i++) {
+		if (!strcmp(word, options[i].name)) {
+			*options[i].value = atol(value);
+			return;
+		}
+	}
+	die(-EINVAL, "no option %s", word);
+}
+
+static void describe_machine(void)
+{
+	char cmdline[2048] = "";
+	struct utsname u;
+
+	uname(&u);
+	hr_read_file("/proc/cmdline", cmdline, sizeof(cmdline));
+	result("kernel", "%s %s", u.release, u.version);
+	result("cmdline", "%s", strtok(cmdline, "\n"));
+}
+
+int main(int argc, char **argv)
+{
+	char *word, *name;
+	unsigned int i;
+	int ret;
+
+	setlinebuf(stdout);
+	if (argc != 2 || !getenv("HR_RUN"))
+		die(-EINVAL, "usage, in a guest: bench <scenario>[,...]");
+	name = strtok(argv[1], ",");
+	while ((word = strtok(NULL, ",")))
+		set_option(word);
+	describe_machine();
+	ret = hr_write_file("/sys/kernel/mm/lru_gen/enabled",
+			    opt.mglru ? "y" : "n");
+	if (ret)
+		die(ret, "choose the LRU implementation");
+	find_blocks();
+	for (i = 0; i < NR_SCENARIOS; i++) {
+		if (strcmp(name, scenarios[i].name))
+			continue;
+		scenarios[i].run();
+		return 0;
+	}
+	die(-EINVAL, "no scenario %s", name);
+}
