@@ -16,8 +16,7 @@
  *
  * Each is a child process and all it holds goes with it. A grower is the first
  * choice of the OOM killer and everybody else its last, so that there are two
- * outcomes: all was allocated, or the grower died of SIGKILL. It is called
- * "hr-grower" in the kernel's log.
+ * outcomes: all was allocated, or the grower died of SIGKILL.
  *
  * The caller should be quiet while a grower grows: what it allocates itself may
  * stall and is counted, too. That is why the grower takes the snapshots.
@@ -28,6 +27,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+/* What the kernel's log calls a grower. */
+#define PRESSURE_GROWER "hr-grower"
 
 /* ---- what the kernel counts ------------------------------------------ */
 
@@ -86,7 +88,6 @@ struct pressure_options {
 	bool thp; /* anon: huge pages as far as there are any; else none */
 	bool mlock; /* anon */
 	bool loop; /* cache: a reader that goes on reading it all */
-	bool nofs; /* files: on ext4, with a journal to write */
 	const char *cgroup; /* directory of the cgroup to be in, may be NULL */
 	unsigned long nodes; /* mask of nodes to bind all memory to, 0: none */
 	unsigned long snapshot; /* grower: units between snapshots, 0: default */
@@ -96,7 +97,6 @@ struct pressure_options {
 struct pressure_shared {
 	unsigned long done; /* units: KiB or files; holders: see below */
 	long long last_ns; /* when the last unit was done */
-	unsigned long target, mark, next_snapshot;
 	struct pressure_counters start; /* when the first unit began */
 	struct pressure_counters at_mark; /* v[PC_NS] is 0 until then */
 	struct pressure_counters last; /* the newest snapshot */
@@ -113,8 +113,10 @@ struct pressure {
 	pid_t pid; /* 0: not running */
 	int to_child, from_child;
 	bool killed;
-	long long killed_ns; /* when the OOM killer's counter was seen to move */
-	unsigned char *mem; /* of the child */
+	long long death_ns;
+	/* Only the child's copies of these mean anything. */
+	unsigned char *mem;
+	int fd, root;
 };
 
 /*
@@ -139,6 +141,11 @@ int pressure_unmovable(struct pressure *p,
 /* Empty files in a ramfs of its own, counted by the file. */
 int pressure_files(struct pressure *p, const struct pressure_options *options);
 /*
+ * Pages of ram disks, asked for with GFP_NOIO, counted in KiB: at most 960 MiB.
+ * The OOM killer is not for such requests: without memory they wait for ever.
+ */
+int pressure_noio(struct pressure *p, const struct pressure_options *options);
+/*
  * Let it grow until it has done `target` units in all. When it has done `mark`
  * of them (0: never) it fills shared->at_mark. Returns 0 when there, 1 if it
  * was killed by the OOM killer, -ETIMEDOUT, or why it could not go on.
@@ -146,7 +153,7 @@ int pressure_files(struct pressure *p, const struct pressure_options *options);
 int pressure_grow(struct pressure *p, unsigned long target, unsigned long mark,
 		  unsigned int seconds);
 unsigned long pressure_done(const struct pressure *p);
-/* From the last unit done to the kill, in ms; poll interval: 10 ms. */
+/* From the last unit done to the kill. */
 long long pressure_verdict_ms(const struct pressure *p);
 const char *pressure_why(const struct pressure *p);
 bool pressure_alive(const struct pressure *p);
@@ -155,7 +162,7 @@ bool pressure_alive(const struct pressure *p);
 long pressure_check(struct pressure *p);
 /* Pages of a holder that are in memory now. */
 long pressure_resident(struct pressure *p);
-/* Pages of a holder per node: how many lie outside of `nodes` (a mask). */
+/* Pages of a holder (not of a cache) that lie outside of `nodes`, a mask. */
 long pressure_outside(struct pressure *p, unsigned long nodes);
 /* End it; when this returns its memory is free. Harmless twice. */
 void pressure_stop(struct pressure *p);

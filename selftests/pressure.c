@@ -1,0 +1,1039 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Kernel memory against user memory; pressure.h says what each function
+ * promises.
+ *
+ *   caller                               child
+ *   pressure_files(): fork ------------> begin
+ *            wait <--------------------- 0 or -errno
+ *   pressure_grow(): 'g', target, mark > unit, unit, ..., snapshot, unit, ...
+ *            sleep <-------------------- 0, or the pipe breaks: killed
+ *   pressure_check(): 'c' -------------> compare every byte
+ *            wait <--------------------- wrong bytes
+ *
+ * The caller sleeps while a grower grows. It learns of the kill from the pipe,
+ * which a dying process lets go of before anything that takes time.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hr.h"
+#include "pressure.h"
+
+#define PAGE 4096UL
+#define THP (2UL << 20)
+#define MIB (1UL << 20)
+
+/* Filling a GiB takes 20 s in a guest without hardware acceleration. */
+#define HOLDER_SECONDS 120
+
+/* ---- what the kernel counts ------------------------------------------ */
+
+/* Lines of /proc/vmstat that add up to one counter. */
+static const struct {
+	enum pressure_counter counter;
+	const char *key;
+	bool prefix;
+} vmstat_keys[] = {
+	{ PC_ALLOCSTALL, "allocstall_", true },
+	{ PC_PGSCAN, "pgscan_kswapd" },
+	{ PC_PGSCAN, "pgscan_direct" },
+	{ PC_PGSTEAL, "pgsteal_kswapd" },
+	{ PC_PGSTEAL, "pgsteal_direct" },
+	{ PC_PGSTEAL_KSWAPD, "pgsteal_kswapd" },
+	{ PC_PGSTEAL_DIRECT, "pgsteal_direct" },
+	{ PC_PGSTEAL_UNUSABLE, "pgsteal_unusable" },
+	{ PC_SLABS_SCANNED, "slabs_scanned" },
+	{ PC_PSWPOUT, "pswpout" },
+	{ PC_OOM_KILL, "oom_kill" },
+	{ PC_MIGRATED, "pgmigrate_success" },
+	{ PC_COMPACT_STALL, "compact_stall" },
+	{ PC_EVACUATE_STALL, "evacuate_stall" },
+	{ PC_EVACUATE_BLOCKS, "evacuate_blocks" },
+	{ PC_EVACUATE_ISOLATED, "evacuate_isolated" },
+	{ PC_EVACUATE_MIGRATED, "evacuate_migrated" },
+	{ PC_EVACUATE_FAILED, "evacuate_failed" },
+	{ PC_EVACUATE_CROSS_NODE, "evacuate_cross_node" },
+	{ PC_REFAULT, "workingset_refault_", true },
+	{ PC_FREE, "nr_free_pages" },
+	{ PC_FREE_CMA, "nr_free_cma" },
+	{ PC_FREE_HOTREMOVE, "nr_free_hotremove" },
+	{ PC_SLAB, "nr_slab_", true },
+	{ PC_FILE, "nr_file_pages" },
+	{ PC_ANON, "nr_anon_pages" },
+};
+
+static const char *const counter_names[PC_NR] = {
+	[PC_NS] = "ns",
+	[PC_ALLOCSTALL] = "allocstall",
+	[PC_PGSCAN] = "pgscan",
+	[PC_PGSTEAL] = "pgsteal",
+	[PC_PGSTEAL_KSWAPD] = "pgsteal_kswapd",
+	[PC_PGSTEAL_DIRECT] = "pgsteal_direct",
+	[PC_PGSTEAL_UNUSABLE] = "pgsteal_unusable",
+	[PC_SLABS_SCANNED] = "slabs_scanned",
+	[PC_PSWPOUT] = "pswpout",
+	[PC_OOM_KILL] = "oom_kill",
+	[PC_MIGRATED] = "migrated",
+	[PC_COMPACT_STALL] = "compact_stall",
+	[PC_EVACUATE_STALL] = "evacuate_stall",
+	[PC_EVACUATE_BLOCKS] = "evacuate_blocks",
+	[PC_EVACUATE_ISOLATED] = "evacuate_isolated",
+	[PC_EVACUATE_MIGRATED] = "evacuate_migrated",
+	[PC_EVACUATE_FAILED] = "evacuate_failed",
+	[PC_EVACUATE_CROSS_NODE] = "evacuate_cross_node",
+	[PC_REFAULT] = "refault",
+	[PC_KSWAPD_MS] = "kswapd_ms",
+	[PC_FREE] = "free",
+	[PC_FREE_ORDINARY] = "free_ordinary",
+	[PC_FREE_CMA] = "free_cma",
+	[PC_FREE_HOTREMOVE] = "free_hotremove",
+	[PC_SLAB] = "slab",
+	[PC_FILE] = "file",
+	[PC_ANON] = "anon",
+};
+
+const char *pressure_counter_name(enum pressure_counter counter)
+{
+	return counter_names[counter];
+}
+
+/*
+ * Files stay open, and are read into a static buffer: a snapshot in the middle
+ * of an OOM must not need memory.
+ */
+static char text[64 << 10];
+
+static const char *reread(int *fd, const char *path)
+{
+	ssize_t n, used = 0;
+
+	if (*fd < 0)
+		*fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (*fd >= 0 && used < sizeof(text) - 1 &&
+	       (n = pread(*fd, text + used, sizeof(text) - 1 - used, used)) > 0)
+		used += n;
+	text[used] = '\0';
+	return text;
+}
+
+static long long now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static void add_vmstat(struct pressure_counters *now, const char *key,
+		       size_t len, long long value)
+{
+	const char *want;
+	size_t i;
+
+	for (i = 0; i < sizeof(vmstat_keys) / sizeof(*vmstat_keys); i++) {
+		want = vmstat_keys[i].key;
+		if (strncmp(key, want, strlen(want)) ||
+		    (!vmstat_keys[i].prefix && len != strlen(want)))
+			continue;
+		now->v[vmstat_keys[i].counter] =
+			value + (now->v[vmstat_keys[i].counter] < 0 ?
+					 0 :
+					 now->v[vmstat_keys[i].counter]);
+	}
+}
+
+static void read_vmstat(struct pressure_counters *now)
+{
+	static int fd = -1;
+	const char *line, *space;
+
+	for (line = reread(&fd, "/proc/vmstat"); *line; line++) {
+		space = strchr(line, ' ');
+		if (!space)
+			break;
+		add_vmstat(now, line, space - line, atoll(space));
+		line = strchr(space, '\n');
+		if (!line)
+			break;
+	}
+}
+
+/* Free pages of ZONE_MOVABLE, which no counter of all zones tells. */
+static long long free_in_zone_movable(void)
+{
+	static const char zone[] = "zone  Movable", pages[] = "pages free";
+	static int fd = -1;
+	const char *at = reread(&fd, "/proc/zoneinfo");
+	long long sum = 0;
+
+	while ((at = strstr(at, zone)) && (at = strstr(at, pages)))
+		sum += atoll(at + strlen(pages));
+	return sum;
+}
+
+#define MAX_KSWAPDS 8
+
+/* Field 15 of stat: all of kswapd's time is system time. */
+static long long kswapd_ms(void)
+{
+	static int fds[MAX_KSWAPDS] = { [0 ... MAX_KSWAPDS - 1] = -1 };
+	static int nr = -1;
+	long long ticks, sum = 0;
+	char path[64];
+	const char *at;
+	glob_t g;
+	size_t i;
+
+	if (nr < 0) {
+		nr = 0;
+		if (!glob("/proc/[0-9]*", 0, NULL, &g))
+			for (i = 0; i < g.gl_pathc && nr < MAX_KSWAPDS; i++) {
+				snprintf(path, sizeof(path), "%s/stat",
+					 g.gl_pathv[i]);
+				if (strstr(reread(&fds[nr], path), "(kswapd")) {
+					nr++;
+					continue;
+				}
+				close(fds[nr]);
+				fds[nr] = -1;
+			}
+		globfree(&g);
+	}
+	for (i = 0; i < nr; i++) {
+		at = strchr(reread(&fds[i], NULL), ')');
+		if (at && sscanf(at + 1,
+				 " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u"
+				 " %*u %lld",
+				 &ticks) == 1)
+			sum += ticks * 1000 / sysconf(_SC_CLK_TCK);
+	}
+	return sum;
+}
+
+void pressure_counters(struct pressure_counters *now)
+{
+	int i;
+
+	for (i = 0; i < PC_NR; i++)
+		now->v[i] = -1;
+	read_vmstat(now);
+	now->v[PC_NS] = now_ns();
+	now->v[PC_KSWAPD_MS] = kswapd_ms();
+	now->v[PC_FREE_ORDINARY] = now->v[PC_FREE] - free_in_zone_movable();
+	if (now->v[PC_FREE_CMA] > 0)
+		now->v[PC_FREE_ORDINARY] -= now->v[PC_FREE_CMA];
+	if (now->v[PC_FREE_HOTREMOVE] > 0)
+		now->v[PC_FREE_ORDINARY] -= now->v[PC_FREE_HOTREMOVE];
+}
+
+void pressure_delta(const struct pressure_counters *from,
+		    const struct pressure_counters *to,
+		    struct pressure_counters *delta)
+{
+	int i;
+
+	for (i = 0; i < PC_NR; i++)
+		delta->v[i] = from->v[i] < 0 ? -1 : to->v[i] - from->v[i];
+}
+
+long long pressure_stalls(const struct pressure_counters *delta)
+{
+	long long evacuate = delta->v[PC_EVACUATE_STALL];
+
+	return delta->v[PC_ALLOCSTALL] + (evacuate < 0 ? 0 : evacuate);
+}
+
+void pressure_describe(const struct pressure_counters *delta, char *buf,
+		       size_t len)
+{
+	size_t used = 0;
+	int i;
+
+	buf[0] = '\0';
+	for (i = PC_NS + 1; i < PC_FREE && used < len; i++)
+		if (delta->v[i] > 0)
+			used += snprintf(buf + used, len - used, "%s%s %lld",
+					 used ? ", " : "", counter_names[i],
+					 delta->v[i]);
+}
+
+/* ---- where memory is ------------------------------------------------- */
+
+/* Sum of the statistics in a list over the zones for kernel requests. */
+static long sum_kernel_zones(const char *const *names)
+{
+	static const char *const zones[] = { "DMA", "DMA32", "Normal" };
+	long value, sum = 0;
+	size_t i;
+
+	for (; *names; names++) {
+		for (i = 0; i < sizeof(zones) / sizeof(*zones); i++) {
+			value = hr_zoneinfo(-1, zones[i], *names);
+			sum += value > 0 ? value : 0;
+		}
+	}
+	return sum;
+}
+
+long pressure_watermark_pages(const char *name)
+{
+	const char *const names[] = { name, NULL };
+
+	return sum_kernel_zones(names);
+}
+
+long pressure_capacity_pages(void)
+{
+	/* What is neither free nor on the LRU is there to stay. */
+	static const char *const could_be_had[] = {
+		"nr_free_pages",
+		"nr_zone_inactive_anon",
+		"nr_zone_active_anon",
+		"nr_zone_inactive_file",
+		"nr_zone_active_file",
+		"nr_zone_unevictable",
+		NULL,
+	};
+	static const char *const others[] = { "hotremove", NULL };
+	long cma_kb = hr_meminfo_kb("CmaTotal");
+
+	return sum_kernel_zones(could_be_had) - sum_kernel_zones(others) -
+	       (cma_kb > 0 ? cma_kb * 1024 / (long)PAGE : 0) -
+	       pressure_watermark_pages("min");
+}
+
+#define KPF_LRU (1ULL << 5)
+#define KPF_SWAPBACKED (1ULL << 14)
+
+long pressure_file_pages_in(const int *blocks, int nr)
+{
+	unsigned long pages = hr_block_pages(), i;
+	uint64_t *flags = malloc(pages * sizeof(*flags));
+	long found = 0;
+	int ret = flags ? 0 : -ENOMEM;
+
+	for (; !ret && nr--; blocks++) {
+		ret = hr_kpageflags(hr_block_pfn(*blocks), pages, flags);
+		for (i = 0; !ret && i < pages; i++)
+			found += (flags[i] & (KPF_LRU | KPF_SWAPBACKED)) ==
+				 KPF_LRU;
+	}
+	free(flags);
+	return ret ? ret : found;
+}
+
+/* ---- child: common parts --------------------------------------------- */
+
+enum command { GROW = 'g', CHECK = 'c', RESIDENT = 'r', OUTSIDE = 'o' };
+
+struct message {
+	enum command command;
+	unsigned long target, mark;
+};
+
+struct pressure_type {
+	const char *name;
+	int oom_score_adj;
+	int (*begin)(struct pressure *p);
+	/* A grower's next unit: how much it was, or -errno. */
+	long (*grow)(struct pressure *p);
+	/* A holder's spare time. */
+	void (*idle)(struct pressure *p);
+};
+
+/* Note why something failed and pass the error on. */
+static int __attribute__((format(printf, 3, 4)))
+fail(struct pressure *p, int err, const char *fmt, ...)
+{
+	va_list ap;
+	size_t len;
+
+	va_start(ap, fmt);
+	vsnprintf(p->shared->why, sizeof(p->shared->why), fmt, ap);
+	va_end(ap);
+	len = strlen(p->shared->why);
+	snprintf(p->shared->why + len, sizeof(p->shared->why) - len, ": %s",
+		 strerror(-err));
+	return err;
+}
+
+/* A file system mounted nowhere: goes with the last process that has it. */
+static int mount_detached(const char *type, const char *key, const char *value)
+{
+	int fs = fsopen(type, FSOPEN_CLOEXEC), root = -1, err;
+
+	if (fs < 0)
+		return -errno;
+	if ((!key || !fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0)) &&
+	    !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		root = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	err = errno;
+	close(fs);
+	return root < 0 ? -err : root;
+}
+
+static int enter_cgroup(struct pressure *p)
+{
+	char path[128];
+	int ret;
+
+	if (!p->options.cgroup)
+		return 0;
+	snprintf(path, sizeof(path), "%s/cgroup.procs", p->options.cgroup);
+	ret = hr_write_file(path, "0");
+	return ret ? fail(p, ret, "enter %s", p->options.cgroup) : 0;
+}
+
+static int bind_to_nodes(struct pressure *p)
+{
+	unsigned long *mask = &p->options.nodes;
+
+	if (*mask && syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, mask,
+			     8 * sizeof(*mask)))
+		return fail(p, -errno, "bind to nodes 0x%lx", *mask);
+	return 0;
+}
+
+/* ---- holders ----------------------------------------------------------- */
+
+static int begin_anon(struct pressure *p)
+{
+	size_t bytes = p->mib * MIB;
+	unsigned char *map;
+
+	map = mmap(NULL, bytes + THP, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return fail(p, -errno, "mmap %zu MiB", p->mib);
+	p->mem = (void *)(((uintptr_t)map + THP - 1) & ~(THP - 1));
+	/* Without huge pages in the kernel there is nothing to forbid. */
+	if (madvise(p->mem, bytes,
+		    p->options.thp ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) &&
+	    p->options.thp)
+		return fail(p, -errno, "madvise(MADV_HUGEPAGE)");
+	hr_fill(p->mem, bytes);
+	if (p->options.mlock && mlock(p->mem, bytes))
+		return fail(p, -errno, "mlock %zu MiB", p->mib);
+	return 0;
+}
+
+/* A file of that size in the file system `root`, mapped. */
+static int map_file(struct pressure *p, int root, int prot)
+{
+	int fd, ret = 0;
+
+	fd = openat(root, "data", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	close(root);
+	if (fd < 0 || ftruncate(fd, p->mib * MIB))
+		return fail(p, -errno, "make a file of %zu MiB", p->mib);
+	p->mem = mmap(NULL, p->mib * MIB, prot, MAP_SHARED, fd, 0);
+	if (p->mem == MAP_FAILED)
+		ret = fail(p, -errno, "mmap a file of %zu MiB", p->mib);
+	p->fd = fd;
+	return ret;
+}
+
+static int begin_tmpfs(struct pressure *p)
+{
+	char size[32];
+	int root, ret;
+
+	snprintf(size, sizeof(size), "%zum", p->mib);
+	root = mount_detached("tmpfs", "size", size);
+	if (root < 0)
+		return fail(p, root, "mount tmpfs");
+	ret = map_file(p, root, PROT_READ | PROT_WRITE);
+	if (!ret)
+		hr_fill(p->mem, p->mib * MIB);
+	return ret;
+}
+
+#define RAM_DISK "/dev/ram0"
+/* The file has no blocks: the file system need not have many. */
+#define RAM_DISK_BLOCKS "512"
+
+static int mke2fs(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		int null = open("/dev/null", O_RDWR);
+
+		dup2(null, 1);
+		dup2(null, 2);
+		execlp("mke2fs", "mke2fs", "-F", "-b", "4096", RAM_DISK,
+		       RAM_DISK_BLOCKS, NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -errno;
+	return status ? -ENOEXEC : 0;
+}
+
+/* Read without mapping, as most of a page cache is; wrong bytes or -errno. */
+static long read_file(struct pressure *p, size_t from, size_t to)
+{
+	static uint64_t words[(64 << 10) / sizeof(uint64_t)];
+	long wrong = 0;
+	ssize_t n;
+	size_t i;
+
+	for (; from < to; from += n) {
+		n = pread(p->fd, words, sizeof(words), from);
+		if (n <= 0)
+			return n ? -errno : -ENODATA;
+		for (i = 0; i < n / sizeof(*words); i++)
+			wrong += words[i] ? sizeof(*words) : 0;
+	}
+	return wrong;
+}
+
+static int begin_cache(struct pressure *p)
+{
+	int root, ret = mke2fs();
+
+	if (ret)
+		return fail(p, ret, "mke2fs " RAM_DISK);
+	root = mount_detached("ext4", "source", RAM_DISK);
+	if (root < 0)
+		return fail(p, root, "mount ext4 on " RAM_DISK);
+	ret = map_file(p, root, PROT_READ);
+	if (!ret)
+		ret = read_file(p, 0, p->mib * MIB);
+	return ret > 0 ? -EIO : ret;
+}
+
+/* A MiB at a time, lest a command waits. */
+static void loop_over_cache(struct pressure *p)
+{
+	size_t at = p->shared->done++ % p->mib * MIB;
+
+	if (read_file(p, at, at + MIB))
+		_exit(1);
+}
+
+static long check_holder(struct pressure *p)
+{
+	if (p->type->idle)
+		return read_file(p, 0, p->mib * MIB);
+	return hr_wrong_bytes(p->mem, p->mib * MIB);
+}
+
+static long resident(struct pressure *p)
+{
+	static unsigned char in_core[(16 * MIB) / PAGE];
+	size_t bytes = p->mib * MIB, pos, len, i;
+	long found = 0;
+
+	for (pos = 0; pos < bytes; pos += len) {
+		len = bytes - pos < 16 * MIB ? bytes - pos : 16 * MIB;
+		if (mincore(p->mem + pos, len, in_core))
+			return -errno;
+		for (i = 0; i < len / PAGE; i++)
+			found += in_core[i] & 1;
+	}
+	return found;
+}
+
+/* move_pages(2) without destinations tells where pages are. */
+static long outside(struct pressure *p, unsigned long nodes)
+{
+	void *pages[512];
+	int status[512];
+	size_t pos;
+	long found = 0;
+	int i;
+
+	for (pos = 0; pos < p->mib * MIB; pos += 512 * PAGE) {
+		for (i = 0; i < 512; i++)
+			pages[i] = p->mem + pos + i * PAGE;
+		if (syscall(SYS_move_pages, 0, 512, pages, NULL, status, 0))
+			return -errno;
+		for (i = 0; i < 512; i++)
+			found += status[i] >= 0 && !(nodes >> status[i] & 1);
+	}
+	return found;
+}
+
+/* ---- growers ------------------------------------------------------------- */
+
+/*
+ * The reply pipe and the spare memory have the highest descriptors: those are
+ * let go of first when the process dies. The pipe tells the caller of the death
+ * at once. Taking down half a million files needs a while, and nothing comes
+ * free at first: the spare memory is what others live on meanwhile.
+ */
+#define FIRST_SPARE_FD 16384
+#define SPARE_PIPES 2
+
+/* Longer than the default is for the mighty, and so is more than 64 MiB. */
+static int make_pipe(int fds[2])
+{
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	return fcntl(fds[1], F_SETPIPE_SZ, MIB) < 0 ? -errno : 0;
+}
+
+/* Up to 64 KiB into the pipe: bytes, 0 when it is full, or -errno. */
+static long fill_pipe(int fd)
+{
+	static char data[64 << 10];
+	ssize_t n = write(fd, data, sizeof(data));
+
+	return n >= 0 ? n : errno == EAGAIN ? 0 : -errno;
+}
+
+static int spare_memory(void)
+{
+	int fds[2], i, ret;
+
+	for (i = 0; i < SPARE_PIPES; i++) {
+		ret = make_pipe(fds);
+		if (ret)
+			return ret;
+		while (fill_pipe(fds[1]) > 0)
+			;
+		if (fcntl(fds[0], F_DUPFD_CLOEXEC, FIRST_SPARE_FD) < 0 ||
+		    fcntl(fds[1], F_DUPFD_CLOEXEC, FIRST_SPARE_FD) < 0)
+			return -errno;
+		close(fds[0]);
+		close(fds[1]);
+	}
+	return 0;
+}
+
+static int begin_grower(struct pressure *p)
+{
+	struct rlimit limit = { FIRST_SPARE_FD + 16, FIRST_SPARE_FD + 16 };
+	int ret;
+
+	prctl(PR_SET_NAME, PRESSURE_GROWER);
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		return fail(p, -errno, "raise RLIMIT_NOFILE");
+	ret = spare_memory();
+	if (ret)
+		return fail(p, ret, "spare memory");
+	ret = fcntl(p->from_child, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
+	if (ret < 0)
+		return fail(p, -errno, "dup");
+	close(p->from_child);
+	p->from_child = ret;
+	return 0;
+}
+
+static int begin_unmovable(struct pressure *p)
+{
+	p->fd = -1;
+	return begin_grower(p);
+}
+
+static long grow_unmovable(struct pressure *p)
+{
+	int fds[2], ret;
+	long n = p->fd < 0 ? 0 : fill_pipe(p->fd);
+
+	if (n)
+		return n < 0 ? n : n >> 10;
+	ret = make_pipe(fds);
+	if (ret)
+		return ret;
+	p->fd = fds[1];
+	return fill_pipe(p->fd) >> 10;
+}
+
+/* Few enough for a directory, many enough for the directories not to matter. */
+#define FILES_PER_DIRECTORY 10000
+
+static int begin_files(struct pressure *p)
+{
+	int root = mount_detached("ramfs", NULL, NULL);
+
+	if (root < 0)
+		return fail(p, root, "mount ramfs");
+	p->root = root;
+	p->fd = -1;
+	return begin_grower(p);
+}
+
+static long grow_files(struct pressure *p)
+{
+	unsigned long i = p->shared->done;
+	char name[32];
+
+	if (!(i % FILES_PER_DIRECTORY)) {
+		snprintf(name, sizeof(name), "%lu", i / FILES_PER_DIRECTORY);
+		if (p->fd >= 0)
+			close(p->fd);
+		if (mkdirat(p->root, name, 0700))
+			return -errno;
+		p->fd = openat(p->root, name, O_DIRECTORY | O_CLOEXEC);
+		if (p->fd < 0)
+			return -errno;
+	}
+	snprintf(name, sizeof(name), "%lu", i);
+	return mknodat(p->fd, name, S_IFREG | 0600, 0) ? -errno : 1;
+}
+
+#define FIRST_NOIO_DISK 1
+#define MAX_NOIO_DISKS 15
+
+/* Each has 64 MiB and gives its pages back when told to discard. */
+static int open_ram_disk(int nr)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/ram%d", FIRST_NOIO_DISK + nr);
+	return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+}
+
+static int begin_noio(struct pressure *p)
+{
+	p->fd = open_ram_disk(0);
+	if (p->fd < 0)
+		return fail(p, -errno, "open a ram disk");
+	return begin_grower(p);
+}
+
+/* The disk takes a page for each it is given, with GFP_NOIO. */
+static long grow_noio(struct pressure *p)
+{
+	static char data[64 << 10] __attribute__((aligned(4096)));
+	ssize_t n = write(p->fd, data, sizeof(data));
+
+	if (n > 0)
+		return n >> 10;
+	if (n < 0 && errno != ENOSPC)
+		return -errno;
+	close(p->fd);
+	p->fd = open_ram_disk(++p->root);
+	return p->fd < 0 ? -errno : 0;
+}
+
+static void discard_ram_disks(void)
+{
+	uint64_t range[2] = { 0 };
+	int i, fd;
+
+	for (i = 0; i < MAX_NOIO_DISKS; i++) {
+		fd = open_ram_disk(i);
+		if (fd < 0)
+			return;
+		if (!ioctl(fd, BLKGETSIZE64, &range[1]))
+			ioctl(fd, BLKDISCARD, range);
+		close(fd);
+	}
+}
+
+/* ---- child: the loop ------------------------------------------------- */
+
+/* Snapshots every 8 MiB of pipes or of files. */
+#define UNITS_PER_SNAPSHOT_KIB (8UL << 10)
+#define UNITS_PER_SNAPSHOT_FILES 10000UL
+
+static void snapshot(struct pressure_shared *shared)
+{
+	unsigned int next = !shared->newest;
+
+	/* Death may come at any time, and must not find half a snapshot. */
+	pressure_counters(&shared->slot[next]);
+	__atomic_store_n(&shared->newest, next, __ATOMIC_RELEASE);
+}
+
+static long grow(struct pressure *p, const struct message *m)
+{
+	struct pressure_shared *shared = p->shared;
+	unsigned long next = shared->done;
+	long n;
+
+	if (!shared->done)
+		pressure_counters(&shared->start);
+	while (shared->done < m->target) {
+		if (shared->done >= next) {
+			snapshot(shared);
+			next += p->options.snapshot;
+		}
+		n = p->type->grow(p);
+		if (n < 0)
+			return fail(p, n, "%s: unit %lu", p->type->name,
+				    shared->done);
+		shared->done += n;
+		shared->last_ns = now_ns();
+		if (m->mark && shared->done >= m->mark &&
+		    !shared->at_mark.v[PC_NS])
+			pressure_counters(&shared->at_mark);
+	}
+	snapshot(shared);
+	return 0;
+}
+
+static long obey(struct pressure *p, const struct message *m)
+{
+	switch (m->command) {
+	case GROW:
+		return grow(p, m);
+	case CHECK:
+		return check_holder(p);
+	case RESIDENT:
+		return resident(p);
+	case OUTSIDE:
+		return outside(p, m->target);
+	}
+	return -EINVAL;
+}
+
+static int begin(struct pressure *p)
+{
+	char score[16];
+	int ret;
+
+	snprintf(score, sizeof(score), "%d", p->type->oom_score_adj);
+	ret = hr_write_file("/proc/self/oom_score_adj", score);
+	if (ret)
+		return fail(p, ret, "oom_score_adj %s", score);
+	ret = enter_cgroup(p);
+	if (!ret)
+		ret = bind_to_nodes(p);
+	if (!ret)
+		ret = p->type->begin(p);
+	return ret;
+}
+
+static void __attribute__((noreturn)) child(struct pressure *p)
+{
+	bool idle = p->type->idle && p->options.loop;
+	struct pollfd command = { .fd = p->to_child, .events = POLLIN };
+	struct message m;
+	long result = begin(p);
+
+	for (;;) {
+		if (write(p->from_child, &result, sizeof(result)) !=
+		    sizeof(result))
+			_exit(1);
+		while (idle && !poll(&command, 1, 0))
+			p->type->idle(p);
+		if (read(p->to_child, &m, sizeof(m)) != sizeof(m))
+			_exit(0);
+		result = obey(p, &m);
+	}
+}
+
+/* ---- caller ------------------------------------------------------------ */
+
+static const struct pressure_type anon_type = { "anon", -1000, begin_anon };
+static const struct pressure_type tmpfs_type = { "tmpfs", -1000, begin_tmpfs };
+static const struct pressure_type cache_type = { "cache", -1000, begin_cache,
+						 NULL, loop_over_cache };
+static const struct pressure_type unmovable_type = { "unmovable", 1000,
+						     begin_unmovable,
+						     grow_unmovable };
+static const struct pressure_type files_type = { "files", 1000, begin_files,
+						 grow_files };
+static const struct pressure_type noio_type = { "noio", 1000, begin_noio,
+						grow_noio };
+
+/* The child's answer; -EPIPE if it died instead. */
+static long hear(struct pressure *p, unsigned int seconds)
+{
+	struct pollfd answer = { .fd = p->from_child, .events = POLLIN };
+	long long deadline = hr_deadline(seconds);
+	long result;
+
+	/* hr_poll() rests 10 ms each time; this wakes up at once. */
+	while (poll(&answer, 1, 100) <= 0)
+		if (!hr_poll(deadline))
+			return fail(p, -ETIMEDOUT, "%s: no answer in %u s",
+				    p->type->name, seconds);
+	if (read(p->from_child, &result, sizeof(result)) == sizeof(result))
+		return result;
+	p->death_ns = now_ns();
+	return -EPIPE;
+}
+
+static long ask(struct pressure *p, enum command command, unsigned long target,
+		unsigned long mark, unsigned int seconds)
+{
+	struct message m = { command, target, mark };
+
+	if (!p->pid || write(p->to_child, &m, sizeof(m)) != sizeof(m))
+		return fail(p, -ESRCH, "%s", p->type ? p->type->name : "");
+	return hear(p, seconds);
+}
+
+/* All it held is free when this returns. */
+static void reap(struct pressure *p)
+{
+	int status;
+
+	if (waitpid(p->pid, &status, 0) == p->pid)
+		p->killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	p->pid = 0;
+	close(p->to_child);
+	close(p->from_child);
+	if (p->type == &noio_type)
+		discard_ram_disks();
+}
+
+static int start(struct pressure *p, const struct pressure_type *type,
+		 size_t mib, const struct pressure_options *options)
+{
+	static const struct pressure_options none;
+	int from[2], to[2], ret;
+	pid_t parent = getpid();
+
+	memset(p, 0, sizeof(*p));
+	p->type = type;
+	p->mib = mib;
+	p->options = options ? *options : none;
+	if (!p->options.snapshot)
+		p->options.snapshot = type == &files_type ?
+					      UNITS_PER_SNAPSHOT_FILES :
+					      UNITS_PER_SNAPSHOT_KIB;
+	p->shared = mmap(NULL, sizeof(*p->shared), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (p->shared == MAP_FAILED)
+		return -errno;
+	if (pipe2(from, O_CLOEXEC))
+		return fail(p, -errno, "pipe");
+	if (pipe2(to, O_CLOEXEC)) {
+		ret = fail(p, -errno, "pipe");
+		close(from[0]);
+		close(from[1]);
+		return ret;
+	}
+	p->pid = fork();
+	if (!p->pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+		close(from[0]);
+		close(to[1]);
+		p->from_child = from[1];
+		p->to_child = to[0];
+		child(p);
+	}
+	close(from[1]);
+	close(to[0]);
+	p->from_child = from[0];
+	p->to_child = to[1];
+	ret = p->pid < 0 ? fail(p, -errno, "fork") : hear(p, HOLDER_SECONDS);
+	if (p->pid < 0)
+		p->pid = 0;
+	if (ret)
+		pressure_stop(p);
+	return ret;
+}
+
+int pressure_anon(struct pressure *p, size_t mib,
+		  const struct pressure_options *options)
+{
+	return start(p, &anon_type, mib, options);
+}
+
+int pressure_cache(struct pressure *p, size_t mib,
+		   const struct pressure_options *options)
+{
+	return start(p, &cache_type, mib, options);
+}
+
+int pressure_tmpfs(struct pressure *p, size_t mib,
+		   const struct pressure_options *options)
+{
+	return start(p, &tmpfs_type, mib, options);
+}
+
+int pressure_unmovable(struct pressure *p,
+		       const struct pressure_options *options)
+{
+	return start(p, &unmovable_type, 0, options);
+}
+
+int pressure_files(struct pressure *p, const struct pressure_options *options)
+{
+	return start(p, &files_type, 0, options);
+}
+
+int pressure_noio(struct pressure *p, const struct pressure_options *options)
+{
+	return start(p, &noio_type, 0, options);
+}
+
+int pressure_grow(struct pressure *p, unsigned long target, unsigned long mark,
+		  unsigned int seconds)
+{
+	long ret = ask(p, GROW, target, mark, seconds);
+
+	p->shared->last = p->shared->slot[p->shared->newest];
+	if (ret != -EPIPE)
+		return ret;
+	reap(p);
+	return p->killed ? 1 : fail(p, -ECHILD, "%s died", p->type->name);
+}
+
+unsigned long pressure_done(const struct pressure *p)
+{
+	return p->shared->done;
+}
+
+long long pressure_verdict_ms(const struct pressure *p)
+{
+	return p->killed ? (p->death_ns - p->shared->last_ns) / 1000000 : -1;
+}
+
+const char *pressure_why(const struct pressure *p)
+{
+	return p->shared ? p->shared->why : "";
+}
+
+bool pressure_alive(const struct pressure *p)
+{
+	siginfo_t dead = { 0 };
+
+	return p->pid &&
+	       !waitid(P_PID, p->pid, &dead, WEXITED | WNOHANG | WNOWAIT) &&
+	       !dead.si_pid;
+}
+
+long pressure_check(struct pressure *p)
+{
+	return ask(p, CHECK, 0, 0, HOLDER_SECONDS);
+}
+
+long pressure_resident(struct pressure *p)
+{
+	return ask(p, RESIDENT, 0, 0, HOLDER_SECONDS);
+}
+
+long pressure_outside(struct pressure *p, unsigned long nodes)
+{
+	return ask(p, OUTSIDE, nodes, 0, HOLDER_SECONDS);
+}
+
+void pressure_stop(struct pressure *p)
+{
+	if (p->pid) {
+		kill(p->pid, SIGKILL);
+		reap(p);
+		p->killed = false;
+	}
+}
