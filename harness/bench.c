@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -168,23 +169,37 @@ static void online(void)
 	result("online_mib", "%ld", nr_blocks * (hr_block_bytes() >> 20));
 }
 
+static bool have_virtio_mem(void)
+{
+	glob_t g;
+	bool found = !glob("/sys/bus/virtio/drivers/virtio_mem/virtio*", 0,
+			   NULL, &g);
+
+	globfree(&g);
+	return found;
+}
+
 /* As it came: through the hypervisor, or block by block. */
 static void unplug(void)
 {
-	int left = 0, i;
-	long mib;
+	int i = 0;
 
 	if (!nr_blocks || !strcmp(keyword, "none"))
 		return;
-	mib = hr_vmem_size_mib("vm0");
-	if (mib > 0) {
+	if (have_virtio_mem()) {
+		/*
+		 * The hypervisor answers in the host's time. Meanwhile this
+		 * guest is idle and its clock runs on without one.
+		 */
+		setenv("HR_TIMEOUT_MUL", "1000", 1);
 		hr_vmem_resize("vm0", 0, 60);
 		result("left_mib", "%ld", hr_vmem_size_mib("vm0"));
 		return;
 	}
-	for (i = 0; i < nr_blocks; i++)
-		left += !!hr_block_offline(blocks[i], 30);
-	result("left_mib", "%ld", left * (hr_block_bytes() >> 20));
+	/* Where one does not go, the others are not asked. */
+	while (i < nr_blocks && !hr_block_offline(blocks[i], 5))
+		i++;
+	result("left_mib", "%ld", (nr_blocks - i) * (hr_block_bytes() >> 20));
 }
 
 /* ---- holders --------------------------------------------------------------- */
@@ -253,13 +268,49 @@ static void end(void)
 {
 	result_kswapd();
 	check();
-	unplug();
+	/* It may be more than finds room elsewhere. */
 	if (have_cache)
 		pressure_stop(&cache);
+	unplug();
 	if (have_bound)
 		pressure_stop(&bound);
 	if (have_anon)
 		pressure_stop(&anon);
+}
+
+/* ---- the kill ----------------------------------------------------------------- */
+
+#define TRACING "/sys/kernel/tracing"
+
+/* When the OOM killer has chosen, to the instruction. */
+static void watch_for_kill(void)
+{
+	if (hr_write_file(TRACING "/trace_clock", "mono") ||
+	    hr_write_file(TRACING "/events/oom/mark_victim/enable", "1"))
+		die(-EIO, "trace the OOM killer");
+}
+
+/* CLOCK_MONOTONIC of the last choice, -1 if there was none. */
+static long long kill_ns(void)
+{
+	long long ns = -1, s, us;
+	char line[512], *at;
+	FILE *f;
+
+	f = fopen(TRACING "/trace", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		/* "task-pid [000] flags  seconds.microseconds: mark_victim: ..." */
+		at = strstr(line, ": mark_victim:");
+		if (!at)
+			continue;
+		while (at > line && at[-1] != ' ')
+			at--;
+		if (sscanf(at, "%lld.%lld", &s, &us) == 2)
+			ns = s * 1000000000LL + us * 1000;
+	}
+	if (f)
+		fclose(f);
+	return ns;
 }
 
 /* ---- growth ------------------------------------------------------------------ */
@@ -313,10 +364,7 @@ static int grow_to(struct pressure *p, unsigned long target, unsigned long mark)
 	return ret;
 }
 
-/*
- * What it took, from the beginning to the mark or, without one, to the end; and
- * how it ended. `unit_pages`: pages per thousand units.
- */
+/* What it took from the beginning to the end, and how that came. */
 static void result_growth(struct pressure *p, int killed)
 {
 	const struct pressure_shared *s = p->shared;
@@ -338,8 +386,8 @@ static void result_growth(struct pressure *p, int killed)
 	result("seconds", "%.2f", (s->last_ns - s->start.v[PC_NS]) / 1e9);
 	result("free_mib", "%lld", s->last.v[PC_FREE] / 256);
 	result("free_ordinary_mib", "%lld", s->last.v[PC_FREE_ORDINARY] / 256);
-	if (killed)
-		result("decision_ms", "%lld", pressure_verdict_ms(p));
+	if (killed && kill_ns() > 0)
+		result("decision_ms", "%.2f", (kill_ns() - s->last_ns) / 1e6);
 	else
 		result("decision_ms", "-");
 }
@@ -442,8 +490,10 @@ static void run_grow(void)
 	result("capacity_mib", "%ld", room / 256);
 	result("capacity_pct", "%.1f", KIB_PAGES(got) * 100.0 / room);
 	pressure_delta(&grower.shared->start, &grower.shared->last, &d);
-	if (d.v[PC_PGSTEAL] > 0 && missing > 0)
+	if (missing > 0 && d.v[PC_PGSTEAL] > missing)
 		result("needed_pct", "%.1f", missing * 100.0 / d.v[PC_PGSTEAL]);
+	else if (missing > 0)
+		result("needed_pct", "100");
 	else
 		result("needed_pct", "-");
 	if (have_cache) {
@@ -685,6 +735,7 @@ int main(int argc, char **argv)
 			    opt.mglru ? "y" : "n");
 	if (ret)
 		die(ret, "choose the LRU implementation");
+	watch_for_kill();
 	find_blocks();
 	for (i = 0; i < NR_SCENARIOS; i++) {
 		if (strcmp(name, scenarios[i].name))
