@@ -47,6 +47,7 @@ static struct {
 	long thp, mlock, loop; /* 1: holders are so */
 	long mglru; /* 1: the other LRU implementation */
 	long rounds;
+	long limit; /* files to make at most, 0: a quarter more than fit */
 } opt;
 
 static const struct {
@@ -58,7 +59,7 @@ static const struct {
 	{ "cache", &opt.cache },   { "grow", &opt.grow },
 	{ "thp", &opt.thp },	   { "mlock", &opt.mlock },
 	{ "loop", &opt.loop },	   { "mglru", &opt.mglru },
-	{ "rounds", &opt.rounds },
+	{ "rounds", &opt.rounds }, { "limit", &opt.limit },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -187,6 +188,12 @@ static void unplug(void)
 	if (!nr_blocks || !strcmp(keyword, "none"))
 		return;
 	if (have_virtio_mem()) {
+		if (!strcmp(keyword, "online_kernel")) {
+			/* Some of it will not come back, ever. */
+			hr_vmem_resize("vm0", 0, 5);
+			result("left_mib", "%ld", hr_vmem_size_mib("vm0"));
+			return;
+		}
 		/*
 		 * The hypervisor answers in the host's time. Meanwhile this
 		 * guest is idle and its clock runs on without one.
@@ -423,7 +430,8 @@ static void run_files(void)
 	capacity = room / pages_per_file;
 	mark = capacity / 10 * 9;
 	take_sample(&files);
-	ret = grow_to(&files, capacity + capacity / 4, mark);
+	ret = grow_to(&files, opt.limit ? opt.limit : capacity + capacity / 4,
+		      mark);
 
 	print_samples();
 	result_growth(&files, ret);
@@ -674,6 +682,99 @@ static void run_hotpath(void)
 	measure_hot_paths("after");
 }
 
+/* ---- what evacuation costs -------------------------------------------------- */
+
+#define EVACUATE TRACING "/events/compaction/mm_evacuate_"
+#define MAX_SPANS 65536
+/* A span shorter than that is not worth its microseconds. */
+#define SPAN_PAGES 64
+
+/* "task-pid [000] flags  seconds.microseconds: event: ..." */
+static bool parse_event(const char *line, const char *event, long long *us,
+			char *task, size_t len)
+{
+	const char *at = strstr(line, event), *cpu = strstr(line, " [");
+	long long s, fraction;
+
+	if (!at || !cpu)
+		return false;
+	while (at > line && at[-1] != ' ')
+		at--;
+	if (sscanf(at, "%lld.%lld", &s, &fraction) != 2)
+		return false;
+	*us = s * 1000000 + fraction;
+	snprintf(task, len, "%.*s", (int)(cpu - line), line);
+	return true;
+}
+
+/* Virtual ns a page of each span of evacuation, one CPU. Returns how many. */
+static int read_spans(double *ns, long *pages)
+{
+	char line[512], task[64], begun[64] = "", *moved;
+	long long us, begin = 0;
+	FILE *f = fopen(TRACING "/trace", "re");
+	int nr = 0;
+	long n;
+
+	while (f && nr < MAX_SPANS && fgets(line, sizeof(line), f)) {
+		if (parse_event(line, ": mm_evacuate_begin:", &us, task,
+				sizeof(task))) {
+			begin = us;
+			strcpy(begun, task);
+		} else if (parse_event(line, ": mm_evacuate_end:", &us, task,
+				       sizeof(task))) {
+			moved = strstr(line, "nr_moved=");
+			n = moved ? atol(moved + strlen("nr_moved=")) : 0;
+			*pages += n;
+			if (n >= SPAN_PAGES && !strcmp(begun, task))
+				ns[nr++] = (us - begin) * 1000.0 / n;
+			begun[0] = '\0';
+		}
+	}
+	if (f)
+		fclose(f);
+	return nr;
+}
+
+/*
+ * Ordinary memory full of small pages of one process, and kernel memory that
+ * needs room. Time is on one CPU, what interrupts and runs in between included:
+ * hence the median.
+ */
+static void run_vacate(void)
+{
+	static double ns[MAX_SPANS];
+	struct pressure grower;
+	long pages = 0;
+	int nr, ret;
+
+	if (hr_write_file(EVACUATE "begin/enable", "1") ||
+	    hr_write_file(EVACUATE "end/enable", "1")) {
+		result("spans", "-");
+		return;
+	}
+	hr_write_file(TRACING "/buffer_size_kb", "4096");
+	hold();
+	online();
+	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
+	ret = pressure_grow(&grower, opt.grow * 1024, 0, LIMIT_SECONDS);
+	hr_write_file(TRACING "/tracing_on", "0");
+	nr = read_spans(ns, &pages);
+	qsort(ns, nr, sizeof(*ns), compare);
+	result("killed", "%s", ret ? "yes" : "no");
+	result("spans", "%d", nr);
+	result("spans_moved", "%ld", pages);
+	if (nr) {
+		/* An instruction takes 2 ns. */
+		result("vacate_minsn", "%.2f", ns[nr / 2] * 512 / 2 / 1e6);
+		result("vacate_minsn_best", "%.2f", ns[0] * 512 / 2 / 1e6);
+		result("vacate_minsn_p90", "%.2f",
+		       ns[nr * 9 / 10] * 512 / 2 / 1e6);
+	}
+	pressure_stop(&grower);
+	end();
+}
+
 /* ---- start --------------------------------------------------------------------- */
 
 static const struct {
@@ -682,7 +783,7 @@ static const struct {
 } scenarios[] = {
 	{ "files", run_files },	    { "grow", run_grow },
 	{ "idle", run_idle },	    { "pingpong", run_pingpong },
-	{ "hotpath", run_hotpath },
+	{ "hotpath", run_hotpath }, { "vacate", run_vacate },
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
@@ -735,6 +836,10 @@ int main(int argc, char **argv)
 			    opt.mglru ? "y" : "n");
 	if (ret)
 		die(ret, "choose the LRU implementation");
+	/* Whom the OOM killer is to choose says so itself. */
+	ret = hr_write_file("/proc/self/oom_score_adj", "-1000");
+	if (ret)
+		die(ret, "be spared by the OOM killer");
 	watch_for_kill();
 	find_blocks();
 	for (i = 0; i < NR_SCENARIOS; i++) {

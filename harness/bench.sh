@@ -1,6 +1,6 @@
 #!/bin/sh
 # make bench: the rows of qemu-configs/bench, each in one guest per column, the
-# raw numbers in $BUILD/bench/raw.tsv, and the table.
+# raw numbers in $BUILD/bench/raw.tsv, the curves in samples.tsv, and the table.
 #
 #	harness/bench.sh
 #	harness/bench.sh --table	of the numbers that are there
@@ -152,6 +152,14 @@ run() {
 			cat "$dir/$row.${column%%:*}.${column#*:}"
 		done <"$dir/plan"
 	} >"$raw"
+	{
+		printf 'row\tkernel\tkeyword\tdone\tus\tfree_ordinary_mib\tfree_other_mib\n'
+		while read -r row _ _ column; do
+			sed -n "s/^SAMPLE /$row ${column%%:*} ${column#*:} /p" \
+				"$BUILD/logs/bench-$row-${column%%:*}-${column#*:}/tap" |
+				tr -d '\r' | tr ' ' '\t'
+		done <"$dir/plan"
+	} >"$dir/samples.tsv"
 }
 
 [ "${1:-}" = --table ] || run
