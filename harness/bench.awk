@@ -76,5 +76,5 @@ function holds(v, condition, stock,	part, limit) {
 
 END {
 	printf "\n%d of %d requirements are met\n", checked - bad, checked
-	exit bad + lost > 0
+	exit bad + lost > 0 || !checked
 }

@@ -422,7 +422,7 @@ static void run_files(void)
 	hold();
 	online();
 	must(pressure_files(&files, NULL), &files, "start the files");
-	room = pressure_capacity_pages();
+	room = pressure_capacity_pages() - MIB_PAGES(opt.bound);
 	ret = pressure_grow(&files, PROBE_FILES, 0, LIMIT_SECONDS);
 	must(ret, &files, "the first files");
 	pressure_delta(&files.shared->start, &files.shared->last, &d);

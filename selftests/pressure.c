@@ -312,6 +312,8 @@ long pressure_capacity_pages(void)
 		"nr_zone_inactive_file",
 		"nr_zone_active_file",
 		"nr_zone_unevictable",
+		/* Of the per-CPU lists, thousands by now. */
+		"count:",
 		NULL,
 	};
 	static const char *const others[] = { "hotremove", NULL };
