@@ -519,6 +519,22 @@ static void run_grow(void)
 	end();
 }
 
+/* What is set aside for emergencies, and from when on kswapd works. */
+static void run_reserves(void)
+{
+	char min_free_kb[32] = "-";
+
+	online();
+	/* khugepaged has its own idea of it, a moment later. */
+	poll(NULL, 0, 2000);
+	hr_read_file("/proc/sys/vm/min_free_kbytes", min_free_kb,
+		     sizeof(min_free_kb));
+	result("min_free_kb", "%s", strtok(min_free_kb, "\n"));
+	result("min_kb", "%ld", pressure_watermark_pages("min") * 4);
+	result("low_kb", "%ld", pressure_watermark_pages("low") * 4);
+	result("high_kb", "%ld", pressure_watermark_pages("high") * 4);
+}
+
 /* Memory online, half of it used, and nothing to do. */
 static void run_idle(void)
 {
@@ -781,9 +797,10 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } scenarios[] = {
-	{ "files", run_files },	    { "grow", run_grow },
-	{ "idle", run_idle },	    { "pingpong", run_pingpong },
-	{ "hotpath", run_hotpath }, { "vacate", run_vacate },
+	{ "files", run_files },	      { "grow", run_grow },
+	{ "reserves", run_reserves }, { "idle", run_idle },
+	{ "pingpong", run_pingpong }, { "hotpath", run_hotpath },
+	{ "vacate", run_vacate },
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
