@@ -413,7 +413,7 @@ static void run_files(void)
 {
 	long ordinary = ordinary_pages();
 	struct pressure_counters d;
-	unsigned long capacity, mark;
+	unsigned long capacity, mark, limit = opt.limit;
 	struct pressure files;
 	double pages_per_file;
 	long room;
@@ -429,9 +429,10 @@ static void run_files(void)
 	pages_per_file = (double)d.v[PC_SLAB] / pressure_done(&files);
 	capacity = room / pages_per_file;
 	mark = capacity / 10 * 9;
+	if (!limit)
+		limit = capacity + capacity / 4;
 	take_sample(&files);
-	ret = grow_to(&files, opt.limit ? opt.limit : capacity + capacity / 4,
-		      mark);
+	ret = grow_to(&files, limit, mark);
 
 	print_samples();
 	result_growth(&files, ret);
