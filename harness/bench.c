@@ -150,6 +150,8 @@ static void online(void)
 	char zones[64] = "-";
 	int i, ret;
 
+	if (!strcmp(keyword, "cma") && hr_meminfo_kb("CmaTotal") <= 0)
+		die(-ENOMEM, "no CMA area");
 	if (!strcmp(keyword, "none") || !strcmp(keyword, "cma"))
 		return;
 	if (!nr_blocks)
@@ -393,6 +395,7 @@ static void result_growth(struct pressure *p, int killed)
 	result("seconds", "%.2f", (s->last_ns - s->start.v[PC_NS]) / 1e9);
 	result("free_mib", "%lld", s->last.v[PC_FREE] / 256);
 	result("free_ordinary_mib", "%lld", s->last.v[PC_FREE_ORDINARY] / 256);
+	result_count("free_cma_pages", s->last.v[PC_FREE_CMA]);
 	if (killed && kill_ns() > 0)
 		result("decision_ms", "%.2f", (kill_ns() - s->last_ns) / 1e6);
 	else

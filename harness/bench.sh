@@ -55,7 +55,7 @@ set_machine() {
 		esac
 	done
 	if [ "$2" = cma ]; then
-		APPEND="$APPEND hugetlb_cma=${dimm}M"
+		APPEND="$APPEND cma=${dimm}M"
 		m=$((m + dimm)) dimm=0
 	fi
 	# reserve=off: most of it is never touched.
