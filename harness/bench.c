@@ -373,14 +373,18 @@ static int grow_to(struct pressure *p, unsigned long target, unsigned long mark)
 	return ret;
 }
 
-/* What it took from the beginning to the end, and how that came. */
+/*
+ * What it took from the beginning to the end, and how that came. Most may have
+ * happened after the last snapshot of one that was killed.
+ */
 static void result_growth(struct pressure *p, int killed)
 {
 	const struct pressure_shared *s = p->shared;
-	struct pressure_counters d;
+	struct pressure_counters end, d;
 	char text[512];
 
-	pressure_delta(&s->start, &s->last, &d);
+	pressure_counters(&end);
+	pressure_delta(&s->start, killed ? &end : &s->last, &d);
 	pressure_describe(&d, text, sizeof(text));
 	printf("from start to end: %s\n", text);
 	result("killed", "%s", killed ? "yes" : "no");
@@ -501,6 +505,8 @@ static void run_grow(void)
 	result("got_mib", "%lu", got / 1024);
 	result("capacity_mib", "%ld", room / 256);
 	result("capacity_pct", "%.1f", KIB_PAGES(got) * 100.0 / room);
+	if (ret)
+		pressure_counters(&grower.shared->last);
 	pressure_delta(&grower.shared->start, &grower.shared->last, &d);
 	if (missing > 0 && d.v[PC_PGSTEAL] > missing)
 		result("needed_pct", "%.1f", missing * 100.0 / d.v[PC_PGSTEAL]);
