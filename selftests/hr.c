@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <time.h>
@@ -799,6 +800,66 @@ int hr_return_blocks(void)
 			;
 	}
 	return ret;
+}
+
+/* ---- swap on zram ------------------------------------------------------ */
+
+#define ZRAM_CONTROL "/sys/class/zram-control/"
+#define SWAP_PAGE 4096UL
+
+/* What mkswap writes: the first page of a swap area of that many pages. */
+static int make_swap(const char *dev, size_t pages)
+{
+	union {
+		unsigned char bytes[SWAP_PAGE];
+		struct {
+			char bootbits[1024];
+			uint32_t version, last_page, nr_badpages;
+		} info;
+	} header = { .info = { .version = 1, .last_page = pages - 1 } };
+	int fd = open(dev, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	memcpy(header.bytes + SWAP_PAGE - 10, "SWAPSPACE2", 10);
+	if (write(fd, &header, SWAP_PAGE) != (ssize_t)SWAP_PAGE || fsync(fd))
+		ret = -EIO;
+	close(fd);
+	return ret;
+}
+
+int hr_zram_swapon(size_t bytes)
+{
+	char path[64], val[32];
+	int zram, ret;
+
+	if (hr_read_file(ZRAM_CONTROL "hot_add", val, sizeof(val)) <= 0)
+		return -EOPNOTSUPP;
+	zram = strtol(val, NULL, 10);
+	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", zram);
+	snprintf(val, sizeof(val), "%zu", bytes);
+	ret = hr_write_file(path, val);
+	snprintf(path, sizeof(path), "/dev/zram%d", zram);
+	if (!ret)
+		ret = make_swap(path, bytes / SWAP_PAGE);
+	if (!ret && swapon(path, 0))
+		ret = errno == ENOSYS ? -EOPNOTSUPP : -errno;
+	if (!ret)
+		return zram;
+	hr_zram_swapoff(zram);
+	return ret;
+}
+
+void hr_zram_swapoff(int zram)
+{
+	char path[64], val[16];
+
+	snprintf(path, sizeof(path), "/dev/zram%d", zram);
+	swapoff(path);
+	snprintf(path, sizeof(path), "/sys/block/zram%d/reset", zram);
+	hr_write_file(path, "1");
+	snprintf(val, sizeof(val), "%d", zram);
+	hr_write_file(ZRAM_CONTROL "hot_remove", val);
 }
 
 /* ---- invariants ------------------------------------------------------- */

@@ -124,6 +124,12 @@ int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds);
 long hr_vmem_size_mib(const char *id);
 long hr_vmem_requested_mib(const char *id);
 
+/* ---- swap on zram ------------------------------------------------------ */
+
+/* Swap of that size on a zram device of its own: its number or -errno. */
+int hr_zram_swapon(size_t bytes);
+void hr_zram_swapoff(int zram);
+
 /* ---- invariants ------------------------------------------------------- */
 
 /*

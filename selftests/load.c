@@ -34,7 +34,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/swap.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -369,65 +368,16 @@ static long check_ksm(struct load *l)
 
 /* ---- swap on zram ------------------------------------------------------ */
 
-#define ZRAM_CONTROL "/sys/class/zram-control/"
-
-/* What mkswap writes: the first page of a swap area of that many pages. */
-static int make_swap(const char *dev, size_t pages)
-{
-	union {
-		unsigned char bytes[PAGE];
-		struct {
-			char bootbits[1024];
-			uint32_t version, last_page, nr_badpages;
-		} info;
-	} header = { .info = { .version = 1, .last_page = pages - 1 } };
-	int fd = open(dev, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	memcpy(header.bytes + PAGE - 10, "SWAPSPACE2", 10);
-	if (write(fd, &header, PAGE) != (ssize_t)PAGE || fsync(fd))
-		ret = -EIO;
-	close(fd);
-	return ret;
-}
-
 static int setup_swap(struct load *l)
 {
-	size_t size = l->bytes + MIB;
-	char path[64], val[32];
-	int ret;
-
-	if (hr_read_file(ZRAM_CONTROL "hot_add", val, sizeof(val)) <= 0)
-		return fail(l, -EOPNOTSUPP, ZRAM_CONTROL "hot_add");
-	l->zram = strtol(val, NULL, 10);
-	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", l->zram);
-	snprintf(val, sizeof(val), "%zu", size);
-	ret = hr_write_file(path, val);
-	if (ret)
-		return fail(l, ret, "%s", path);
-	snprintf(path, sizeof(path), "/dev/zram%d", l->zram);
-	ret = make_swap(path, size / PAGE);
-	if (ret)
-		return fail(l, ret, "mkswap %s", path);
-	if (swapon(path, 0))
-		return fail(l, errno == ENOSYS ? -EOPNOTSUPP : -errno,
-			    "swapon %s", path);
-	return 0;
+	l->zram = hr_zram_swapon(l->bytes + MIB);
+	return l->zram < 0 ? fail(l, l->zram, "swap on zram") : 0;
 }
 
 static void undo_swap(struct load *l)
 {
-	char path[64], val[16];
-
-	if (l->zram < 0)
-		return;
-	snprintf(path, sizeof(path), "/dev/zram%d", l->zram);
-	swapoff(path);
-	snprintf(path, sizeof(path), "/sys/block/zram%d/reset", l->zram);
-	hr_write_file(path, "1");
-	snprintf(val, sizeof(val), "%d", l->zram);
-	hr_write_file(ZRAM_CONTROL "hot_remove", val);
+	if (l->zram >= 0)
+		hr_zram_swapoff(l->zram);
 	l->zram = -1;
 }
 

@@ -584,10 +584,12 @@ static long outside(struct pressure *p, unsigned long nodes)
  * The reply pipe and the spare memory have the highest descriptors: those are
  * let go of first when the process dies. The pipe tells the caller of the death
  * at once. Taking down half a million files needs a while, and nothing comes
- * free at first: the spare memory is what others live on meanwhile.
+ * free at first; ram disks keep their pages until the caller takes them back.
+ * The spare memory is what others live on meanwhile.
  */
 #define FIRST_SPARE_FD 16384
-#define SPARE_PIPES 2
+#define SPARE_PIPES 4
+#define SPARE_PIPES_NOIO 16
 
 /* Longer than the default is for the mighty, and so is more than 64 MiB. */
 static int make_pipe(int fds[2])
@@ -606,11 +608,11 @@ static long fill_pipe(int fd)
 	return n >= 0 ? n : errno == EAGAIN ? 0 : -errno;
 }
 
-static int spare_memory(void)
+static int spare_memory(int pipes)
 {
-	int fds[2], i, ret;
+	int fds[2], ret;
 
-	for (i = 0; i < SPARE_PIPES; i++) {
+	while (pipes--) {
 		ret = make_pipe(fds);
 		if (ret)
 			return ret;
@@ -625,15 +627,15 @@ static int spare_memory(void)
 	return 0;
 }
 
-static int begin_grower(struct pressure *p)
+static int begin_grower(struct pressure *p, int pipes)
 {
-	struct rlimit limit = { FIRST_SPARE_FD + 16, FIRST_SPARE_FD + 16 };
+	struct rlimit limit = { FIRST_SPARE_FD + 64, FIRST_SPARE_FD + 64 };
 	int ret;
 
 	prctl(PR_SET_NAME, PRESSURE_GROWER);
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		return fail(p, -errno, "raise RLIMIT_NOFILE");
-	ret = spare_memory();
+	ret = spare_memory(pipes);
 	if (ret)
 		return fail(p, ret, "spare memory");
 	ret = fcntl(p->from_child, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
@@ -647,7 +649,7 @@ static int begin_grower(struct pressure *p)
 static int begin_unmovable(struct pressure *p)
 {
 	p->fd = -1;
-	return begin_grower(p);
+	return begin_grower(p, SPARE_PIPES);
 }
 
 static long grow_unmovable(struct pressure *p)
@@ -675,7 +677,7 @@ static int begin_files(struct pressure *p)
 		return fail(p, root, "mount ramfs");
 	p->root = root;
 	p->fd = -1;
-	return begin_grower(p);
+	return begin_grower(p, SPARE_PIPES);
 }
 
 static long grow_files(struct pressure *p)
@@ -714,7 +716,7 @@ static int begin_noio(struct pressure *p)
 	p->fd = open_ram_disk(0);
 	if (p->fd < 0)
 		return fail(p, -errno, "open a ram disk");
-	return begin_grower(p);
+	return begin_grower(p, SPARE_PIPES_NOIO);
 }
 
 /* The disk takes a page for each it is given, with GFP_NOIO. */
@@ -1038,4 +1040,136 @@ void pressure_stop(struct pressure *p)
 		reap(p);
 		p->killed = false;
 	}
+}
+
+/* ---- scenes ---------------------------------------------------------------- */
+
+#define CGROUP "/sys/fs/cgroup"
+#define LRU_GEN "/sys/kernel/mm/lru_gen/enabled"
+
+/* Movable-only memory serves both words, but without evacuation neither. */
+const char *scene_reason_to_skip(const char *keyword)
+{
+	if (!strcmp(keyword, "online_hotremove") && !hr_supported())
+		return HR_SKIP_REASON;
+	if (!hr_supported() && hr_vmstat("evacuate_blocks") < 0)
+		return "needs a kernel that evacuates";
+	return NULL;
+}
+
+int scene_lru_gen(struct scene *s, const char *value)
+{
+	int ret = hr_read_file(LRU_GEN, s->lru_gen, sizeof(s->lru_gen));
+
+	if (ret >= 0)
+		return hr_write_file(LRU_GEN, value);
+	s->lru_gen[0] = '\0';
+	return ret;
+}
+
+#define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
+
+int scene_thp(struct scene *s)
+{
+	char now[64], *open, *close;
+	int ret = hr_read_file(THP_ENABLED, now, sizeof(now));
+
+	if (ret < 0)
+		return ret;
+	/* "always [madvise] never" means madvise. */
+	open = strchr(now, '[');
+	close = strchr(now, ']');
+	if (!open || !close)
+		return -EPROTO;
+	*close = '\0';
+	snprintf(s->thp, sizeof(s->thp), "%.15s", open + 1);
+	return hr_write_file(THP_ENABLED, "madvise");
+}
+
+int scene_cgroup(struct scene *s, const char *controller)
+{
+	char word[32];
+	int ret;
+
+	snprintf(word, sizeof(word), "+%s", controller);
+	ret = hr_write_file(CGROUP "/cgroup.subtree_control", word);
+	if (ret)
+		return ret;
+	if (mkdir(SCENE_CGROUP, 0700))
+		return -errno;
+	s->cgroup = true;
+	return 0;
+}
+
+int scene_plug(struct scene *s, const char *keyword, unsigned long mib)
+{
+	int want = mib / (hr_block_bytes() >> 20), found[SCENE_BLOCKS], ret;
+
+	if (hr_take_blocks(found, want, SCENE_BLOCKS) < want)
+		return -ENOSPC;
+	for (s->nr = 0; s->nr < want; s->nr++) {
+		ret = hr_block_write(found[s->nr], "state", keyword);
+		if (ret)
+			return ret;
+		s->blocks[s->nr] = found[s->nr];
+	}
+	return 0;
+}
+
+bool scene_on_other_node(const struct scene *s)
+{
+	return hr_block_node(s->blocks[0]) > 0;
+}
+
+unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib)
+{
+	unsigned long here =
+		percent(pressure_capacity_pages() / MIB_PAGES, of_ordinary);
+	unsigned long there = percent(plug_mib, 90);
+
+	return here < there ? here : there;
+}
+
+bool scene_at_rest(char *why, size_t len)
+{
+	struct pressure_counters from, to, work;
+	long long deadline = hr_deadline(1);
+
+	while (hr_poll(deadline))
+		;
+	pressure_counters(&from);
+	poll(NULL, 0, 1000);
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &work);
+	pressure_describe(&work, why, len);
+	/* CPU time is counted in steps of 10 ms; a short look is no work. */
+	return work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_EVACUATE_BLOCKS] <= 0 &&
+	       work.v[PC_PGSTEAL] <= 0;
+}
+
+void scene_end(struct scene *s)
+{
+	pressure_stop(&s->grower);
+	pressure_stop(&s->other);
+	pressure_stop(&s->anon);
+	if (s->lru_gen[0])
+		hr_write_file(LRU_GEN, s->lru_gen);
+	if (s->thp[0])
+		hr_write_file(THP_ENABLED, s->thp);
+	if (s->zram > 0)
+		hr_zram_swapoff(s->zram - 1);
+	if (s->cgroup)
+		rmdir(SCENE_CGROUP);
+	memset(s, 0, sizeof(*s));
+}
+
+const char *pressure_described(const struct pressure_counters *from,
+			       const struct pressure_counters *to)
+{
+	static char described[512];
+	struct pressure_counters delta;
+
+	pressure_delta(from, to, &delta);
+	pressure_describe(&delta, described, sizeof(described));
+	return described;
 }

@@ -24,6 +24,7 @@
 #ifndef PRESSURE_H
 #define PRESSURE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -184,5 +185,107 @@ long pressure_file_pages_in(const int *blocks, int nr);
 long pressure_capacity_pages(void);
 /* Of all nodes: watermark "min", "low", "high" of zones with ordinary memory. */
 long pressure_watermark_pages(const char *name);
+
+/* ---- scenes: what the tests share --------------------------------------- */
+
+#define MIB_KIB 1024UL
+#define PAGE_KIB 4UL
+#define MIB_PAGES 256L
+
+/* Without hardware acceleration, 500,000 files take 30 s. */
+#define GROW_SECONDS 240
+
+/* Far above what there is memory for. */
+#define NO_END 100000000UL
+
+/*
+ * Deciding on a kill takes 10 to 150 ms in an idle machine without plugged memory.
+ * A busy host makes that much longer, but does not make it a livelock.
+ */
+#define VERDICT_MS 10000
+
+#define SCENE_BLOCKS 16
+#define SCENE_CGROUP "/sys/fs/cgroup/hr-scene"
+
+/* Zeroed at first; scene_end() undoes all of it, in any state. */
+struct scene {
+	int blocks[SCENE_BLOCKS], nr;
+	struct pressure anon, other, grower;
+	char lru_gen[16], thp[16]; /* what it was */
+	int zram; /* number + 1 */
+	bool cgroup;
+};
+
+/* Why memory onlined by this keyword can do nothing for this kernel, or NULL. */
+const char *scene_reason_to_skip(const char *keyword);
+/* "y" or "n"; -ENOENT: no CONFIG_LRU_GEN. */
+int scene_lru_gen(struct scene *s, const char *value);
+/* Huge pages for who asks: off by default in guests below 512 MiB. */
+int scene_thp(struct scene *s);
+/* SCENE_CGROUP, with that controller. */
+int scene_cgroup(struct scene *s, const char *controller);
+/* Online that much of what can be had; -ENOSPC if it is less. */
+int scene_plug(struct scene *s, const char *keyword, unsigned long mib);
+/*
+ * Memory of another node is the last step before a kill, by intention: what lies
+ * here and is cheap to reclaim goes first, and nobody works ahead.
+ */
+bool scene_on_other_node(const struct scene *s);
+/* So many percent of ordinary memory, if they fit into what is to be plugged. */
+unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib);
+/*
+ * One second after a scenario nobody is at work any more: kswapd sleeps, and
+ * nothing is evacuated or reclaimed. If not, why says what is.
+ */
+bool scene_at_rest(char *why, size_t len);
+void scene_end(struct scene *s);
+
+/* Differences as text, in a static buffer. */
+const char *pressure_described(const struct pressure_counters *from,
+			       const struct pressure_counters *to);
+
+static inline unsigned long percent(unsigned long of, unsigned int n)
+{
+	return of * n / 100;
+}
+
+/* For the bodies of tests, with kselftest_harness.h. */
+
+#define START(p, what, ...)                                        \
+	do {                                                       \
+		ASSERT_EQ(0, pressure_##what(p, ##__VA_ARGS__))    \
+		TH_LOG("pressure_" #what ": %s", pressure_why(p)); \
+	} while (0)
+
+#define PLUG(s, keyword, mib)                                                          \
+	do {                                                                           \
+		int plugged = scene_plug(s, keyword, mib);                             \
+                                                                                       \
+		if (plugged == -ENOSPC)                                                \
+			SKIP(return,                                                   \
+				   "needs %lu MiB that are offline or can be plugged", \
+				   mib);                                               \
+		ASSERT_EQ(0, plugged);                                                 \
+	} while (0)
+
+#define EXPECT_REST()                                          \
+	do {                                                   \
+		char why[256];                                 \
+                                                               \
+		EXPECT_TRUE(scene_at_rest(why, sizeof(why)))   \
+		TH_LOG("still, for the next second: %s", why); \
+	} while (0)
+
+/* All plugged memory can go while its user is there, who has lost nothing. */
+#define ALL_COMES_BACK(s)                                          \
+	do {                                                       \
+		pressure_stop(&(s)->grower);                       \
+		EXPECT_EQ(0, hr_return_blocks());                  \
+		if ((s)->anon.pid)                                 \
+			EXPECT_EQ(0, pressure_check(&(s)->anon));  \
+		if ((s)->other.pid && !(s)->other.options.loop)    \
+			EXPECT_EQ(0, pressure_check(&(s)->other)); \
+		EXPECT_EQ(0, hr_check_invariants());               \
+	} while (0)
 
 #endif /* PRESSURE_H */

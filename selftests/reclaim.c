@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * This test will prove that movable-only memory (hot-removable, or ZONE_MOVABLE)
+ * is no loss to the kernel when memory gets short: nothing is killed as long as
+ * movable pages could leave ordinary memory, and nothing is reclaimed that is of
+ * no use to who needs memory.
+ *
+ *              before              kernel memory grows    what must not happen
+ *   ordinary   [uuuuuuuuuu..]      [kkkkkkkkkkkk]         [kkuuuuuuuuuu] KILL
+ *   plugged    [............]      [uuuuuuuuuu..]         [............]
+ *
+ * kill: files are made until that is killed for, which comes when ordinary memory
+ * is full of what cannot move, and is decided as fast as in the control of the
+ * same run, the machine without plugged memory. Up to 90 % of that nothing is
+ * reclaimed and nearly nobody waits.
+ *
+ * cache: page cache in movable-only memory is of no use to the kernel: a
+ * legitimate kill leaves it alone, and a busy reader does not put the kill off.
+ *
+ * full: plugged memory is full; then page cache must be reclaimed to make room
+ * for what is to leave ordinary memory, and not much more than that.
+ *
+ * nodes: plugged memory is a node of its own; what is bound stays where it is.
+ *
+ * After each, kswapd sleeps within a second, all that was plugged comes back,
+ * and no byte of user memory has changed.
+ *
+ * Seen failing on a kernel that does not evacuate (6.12.117, small guest):
+ * - kill: with 59,293 files of 491,913 and 1041 MiB free; in ZONE_MOVABLE 46,520
+ * - cache: 0 of 58,864 pages left; with a reader 36,714, and 105,309 reclaimed
+ * - full: killed with 82 of 321 MiB
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../kselftest_harness.h"
+
+#include "hr.h"
+#include "pressure.h"
+
+/* ---- kill ---------------------------------------------------------------- */
+
+/* Enough to know what a file takes, to a hundredth. */
+#define SAMPLE_FILES 40000UL
+#define KILL_PLUG_MIB 1024UL
+/* What the machine without plugged memory needs to decide may vary as well. */
+#define VERDICT_SLACK_MS 1000
+
+FIXTURE(kill)
+{
+	struct scene s;
+};
+
+FIXTURE_VARIANT(kill)
+{
+	const char *keyword;
+};
+
+FIXTURE_VARIANT_ADD(kill, hotremove){
+	.keyword = "online_hotremove",
+};
+
+FIXTURE_VARIANT_ADD(kill, movable){
+	.keyword = "online_movable",
+};
+
+FIXTURE_SETUP(kill)
+{
+	const char *reason = scene_reason_to_skip(variant->keyword);
+
+	if (reason)
+		SKIP(return, "%s", reason);
+}
+
+FIXTURE_TEARDOWN(kill)
+{
+	scene_end(&self->s);
+	EXPECT_EQ(0, hr_return_blocks());
+}
+
+TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
+{
+	struct scene *s = &self->s;
+	struct pressure *files = &s->grower;
+	struct pressure_counters delta, sample;
+	unsigned long capacity, want, control_files;
+	long long control_ms, bytes;
+	bool other_node;
+
+	START(&s->anon, anon, scene_anon_mib(75, KILL_PLUG_MIB), NULL);
+
+	/* The control: no plugged memory. */
+	START(files, files, NULL);
+	ASSERT_EQ(1, pressure_grow(files, NO_END, 0, GROW_SECONDS));
+	control_files = pressure_done(files);
+	control_ms = pressure_verdict_ms(files);
+	TH_LOG("%zu MiB anon, nothing plugged: %lu files, decided in %lld ms",
+	       s->anon.mib, control_files, control_ms);
+
+	PLUG(s, variant->keyword, KILL_PLUG_MIB);
+	other_node = scene_on_other_node(s);
+	START(files, files, NULL);
+	capacity = pressure_capacity_pages();
+	ASSERT_EQ(0, pressure_grow(files, SAMPLE_FILES, 0, GROW_SECONDS))
+	TH_LOG("%lu files, %s", pressure_done(files), pressure_why(files));
+	pressure_delta(&files->shared->start, &files->shared->last, &sample);
+	bytes = sample.v[PC_SLAB] * PAGE_KIB * 1024 / SAMPLE_FILES;
+	ASSERT_LT(0, bytes);
+	want = capacity * PAGE_KIB * 1024 / bytes;
+	TH_LOG("room for %lu files of %lld bytes", want, bytes);
+
+	ASSERT_EQ(1,
+		  pressure_grow(files, NO_END, percent(want, 90), GROW_SECONDS))
+	TH_LOG("%s", pressure_why(files));
+	TH_LOG("%lu files (%lu %%), decided in %lld ms, %lld MiB free: %s",
+	       pressure_done(files), pressure_done(files) * 100 / want,
+	       pressure_verdict_ms(files),
+	       files->shared->last.v[PC_FREE] / MIB_PAGES,
+	       pressure_described(&files->shared->start, &files->shared->last));
+	EXPECT_GE(pressure_done(files), percent(want, other_node ? 92 : 97));
+	EXPECT_LE(pressure_verdict_ms(files),
+		  2 * control_ms + VERDICT_SLACK_MS);
+	if (files->shared->at_mark.v[PC_NS] && !other_node) {
+		pressure_delta(&files->shared->start, &files->shared->at_mark,
+			       &delta);
+		EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
+		EXPECT_LE(pressure_stalls(&delta), 10)
+		TH_LOG("up to 90 %%: %s",
+		       pressure_described(&files->shared->start,
+					  &files->shared->at_mark));
+	}
+	EXPECT_REST();
+	ALL_COMES_BACK(s);
+}
+
+/* ---- cache --------------------------------------------------------------- */
+
+FIXTURE(cache)
+{
+	struct scene s;
+};
+
+FIXTURE_VARIANT(cache)
+{
+	const char *keyword;
+	const char *lru_gen;
+	bool loop;
+};
+
+FIXTURE_VARIANT_ADD(cache, hotremove){
+	.keyword = "online_hotremove",
+	.lru_gen = "n",
+};
+
+FIXTURE_VARIANT_ADD(cache, movable){
+	.keyword = "online_movable",
+	.lru_gen = "n",
+};
+
+FIXTURE_VARIANT_ADD(cache, reader){
+	.keyword = "online_hotremove",
+	.lru_gen = "n",
+	.loop = true,
+};
+
+FIXTURE_VARIANT_ADD(cache, lru_gen_reader){
+	.keyword = "online_hotremove",
+	.lru_gen = "y",
+	.loop = true,
+};
+
+#define CACHE_PLUG_MIB 512UL
+FIXTURE_SETUP(cache)
+{
+	const char *reason = scene_reason_to_skip(variant->keyword);
+	struct scene *s = &self->s;
+
+	if (reason)
+		SKIP(return, "%s", reason);
+	/* Without CONFIG_LRU_GEN there is one kind of LRU. */
+	scene_lru_gen(s, variant->lru_gen);
+}
+
+FIXTURE_TEARDOWN(cache)
+{
+	scene_end(&self->s);
+	EXPECT_EQ(0, hr_return_blocks());
+}
+
+TEST_F_TIMEOUT(cache, survives_a_kill, 300)
+{
+	struct pressure_options options = { .loop = variant->loop };
+	struct scene *s = &self->s;
+	struct pressure *grower = &s->grower;
+	struct pressure_counters delta, after;
+	long capacity, inside, left, of_cache, outside;
+
+	PLUG(s, variant->keyword, CACHE_PLUG_MIB);
+	START(grower, unmovable, NULL);
+	capacity = pressure_capacity_pages() * PAGE_KIB;
+	ASSERT_EQ(0,
+		  pressure_grow(grower, percent(capacity, 70), 0, GROW_SECONDS))
+	TH_LOG("%s", pressure_why(grower));
+	options.nodes = 1UL << hr_block_node(s->blocks[0]);
+	START(&s->other, cache, percent(CACHE_PLUG_MIB, 90), &options);
+	of_cache = s->other.mib * MIB_PAGES;
+	inside = pressure_file_pages_in(s->blocks, s->nr);
+	outside = of_cache > inside ? of_cache - inside : 0;
+	TH_LOG("%ld of %ld pages of cache are in plugged memory", inside,
+	       of_cache);
+	ASSERT_GE(inside, percent(of_cache, 80));
+
+	ASSERT_EQ(1, pressure_grow(grower, NO_END, 0, GROW_SECONDS))
+	TH_LOG("%s", pressure_why(grower));
+	pressure_counters(&after);
+	left = pressure_file_pages_in(s->blocks, s->nr);
+	pressure_delta(&grower->shared->start, &after, &delta);
+	TH_LOG("%lu MiB of the kernel (%lu %%), decided in %lld ms, %ld of %ld pages of cache left: %s",
+	       pressure_done(grower) / MIB_KIB,
+	       pressure_done(grower) * 100 / capacity,
+	       pressure_verdict_ms(grower), left, inside,
+	       pressure_described(&grower->shared->start, &after));
+	/* A pipe of 1 MiB takes 16 KiB and a bit for itself. */
+	EXPECT_GE(pressure_done(grower), percent(capacity, 95));
+	EXPECT_GE(left, percent(inside, 95));
+	EXPECT_LE(delta.v[PC_PGSTEAL], percent(inside, 5) + outside);
+	EXPECT_LE(pressure_verdict_ms(grower), VERDICT_MS);
+	if (!variant->loop)
+		EXPECT_GE(pressure_resident(&s->other), percent(inside, 95));
+	EXPECT_REST();
+	pressure_stop(&s->other);
+	ALL_COMES_BACK(s);
+}
+
+/* ---- full ---------------------------------------------------------------- */
+
+FIXTURE(full)
+{
+	struct scene s;
+};
+
+FIXTURE_VARIANT(full)
+{
+	const char *keyword;
+	const char *lru_gen;
+};
+
+FIXTURE_VARIANT_ADD(full, hotremove){
+	.keyword = "online_hotremove",
+	.lru_gen = "n",
+};
+
+FIXTURE_VARIANT_ADD(full, lru_gen){
+	.keyword = "online_hotremove",
+	.lru_gen = "y",
+};
+
+FIXTURE_VARIANT_ADD(full, movable){
+	.keyword = "online_movable",
+	.lru_gen = "n",
+};
+
+#define FULL_PLUG_MIB 256UL
+
+FIXTURE_SETUP(full)
+{
+	const char *reason = scene_reason_to_skip(variant->keyword);
+	struct scene *s = &self->s;
+
+	if (reason)
+		SKIP(return, "%s", reason);
+	/* Without CONFIG_LRU_GEN there is one kind of LRU. */
+	scene_lru_gen(s, variant->lru_gen);
+}
+
+FIXTURE_TEARDOWN(full)
+{
+	scene_end(&self->s);
+	EXPECT_EQ(0, hr_return_blocks());
+}
+
+TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
+{
+	struct scene *s = &self->s;
+	struct pressure *grower = &s->grower;
+	struct pressure_counters delta;
+	long capacity, total, want, needed;
+
+	/* As in a machine of 3328 MB: 1400 anon, 1200 cache, 1600 kernel. */
+	capacity = pressure_capacity_pages() / MIB_PAGES;
+	total = capacity + FULL_PLUG_MIB;
+	START(&s->anon, anon, percent(total, 43), NULL);
+	PLUG(s, variant->keyword, FULL_PLUG_MIB);
+	START(&s->other, cache, percent(total, 37), NULL);
+	want = percent(total, 49);
+	START(grower, unmovable, NULL);
+	ASSERT_EQ(0, pressure_grow(grower, want * MIB_KIB, 0, GROW_SECONDS))
+	TH_LOG("%lu of %lu MiB, then %s; %lld MiB free: %s",
+	       pressure_done(grower) / MIB_KIB, want,
+	       grower->killed ? "killed" : pressure_why(grower),
+	       grower->shared->last.v[PC_FREE] / MIB_PAGES,
+	       pressure_described(&grower->shared->start,
+				  &grower->shared->last));
+	pressure_delta(&grower->shared->start, &grower->shared->last, &delta);
+	/* What was free at the start need not be reclaimed, if it may be used. */
+	needed = want * MIB_PAGES + want * MIB_PAGES / 64 -
+		 grower->shared->start.v[PC_FREE] +
+		 pressure_watermark_pages("high");
+	TH_LOG("%lld pages reclaimed, %ld needed: %s", delta.v[PC_PGSTEAL],
+	       needed,
+	       pressure_described(&grower->shared->start,
+				  &grower->shared->last));
+	ASSERT_LT(0, needed);
+	EXPECT_LE(percent(delta.v[PC_PGSTEAL], 85), needed);
+	EXPECT_REST();
+	pressure_stop(&s->other);
+	ALL_COMES_BACK(s);
+}
+
+/* ---- nodes ---------------------------------------------------------------- */
+
+FIXTURE(nodes)
+{
+	struct scene s;
+};
+
+FIXTURE_VARIANT(nodes)
+{
+	const char *keyword;
+	bool cpuset; /* else a memory policy */
+};
+
+FIXTURE_VARIANT_ADD(nodes, policy){
+	.keyword = "online_hotremove",
+};
+
+FIXTURE_VARIANT_ADD(nodes, cpuset){
+	.keyword = "online_hotremove",
+	.cpuset = true,
+};
+
+FIXTURE_VARIANT_ADD(nodes, movable){
+	.keyword = "online_movable",
+};
+
+#define NODES_PLUG_MIB 768UL
+/* Bound to the node of the kernel's memory. */
+#define BOUND_MIB 64UL
+
+FIXTURE_SETUP(nodes)
+{
+	const char *reason = scene_reason_to_skip(variant->keyword);
+	char nodes[32];
+
+	if (reason)
+		SKIP(return, "%s", reason);
+	if (hr_read_file("/sys/devices/system/node/possible", nodes,
+			 sizeof(nodes)) < 0 ||
+	    !strcmp(nodes, "0\n"))
+		SKIP(return, "needs a second node");
+	if (variant->cpuset) {
+		if (scene_cgroup(&self->s, "cpuset"))
+			SKIP(return, "needs CONFIG_CPUSETS");
+		ASSERT_EQ(0, hr_write_file(SCENE_CGROUP "/cpuset.mems", "0"));
+	}
+}
+
+FIXTURE_TEARDOWN(nodes)
+{
+	scene_end(&self->s);
+	EXPECT_EQ(0, hr_return_blocks());
+}
+
+TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
+{
+	struct scene *s = &self->s;
+	struct pressure *grower = &s->grower;
+	struct pressure_options bound = {
+		.nodes = variant->cpuset ? 0 : 1,
+		.cgroup = variant->cpuset ? SCENE_CGROUP : NULL,
+	};
+	unsigned long capacity;
+
+	START(&s->other, anon, BOUND_MIB, &bound);
+	START(&s->anon, anon, scene_anon_mib(75, NODES_PLUG_MIB), NULL);
+	PLUG(s, variant->keyword, NODES_PLUG_MIB);
+	if (!hr_block_node(s->blocks[0]))
+		SKIP(return, "needs memory on the second node");
+	START(grower, unmovable, NULL);
+	capacity = pressure_capacity_pages() * PAGE_KIB - BOUND_MIB * MIB_KIB;
+	ASSERT_EQ(1, pressure_grow(grower, NO_END, 0, GROW_SECONDS))
+	TH_LOG("%s", pressure_why(grower));
+	TH_LOG("%lu of %lu MiB, decided in %lld ms, %lld MiB free: %s",
+	       pressure_done(grower) / MIB_KIB, capacity / MIB_KIB,
+	       pressure_verdict_ms(grower),
+	       grower->shared->last.v[PC_FREE] / MIB_PAGES,
+	       pressure_described(&grower->shared->start,
+				  &grower->shared->last));
+	/* 5 % less than within a node, and the pipes' own memory. */
+	EXPECT_GE(pressure_done(grower), percent(capacity, 90));
+	EXPECT_LE(pressure_verdict_ms(grower), VERDICT_MS);
+	EXPECT_EQ(0, pressure_outside(&s->other, 1))
+	TH_LOG("bound pages are on another node");
+	EXPECT_LT(0, pressure_outside(&s->anon, 1));
+	EXPECT_REST();
+	ALL_COMES_BACK(s);
+}
+
+TEST_HARNESS_MAIN
