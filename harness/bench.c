@@ -34,7 +34,6 @@
 
 #define PAGE 4096UL
 #define KIB_PAGES(kib) ((kib) / 4)
-#define MIB_PAGES(mib) ((mib)*256L)
 
 /* MiB unless it says otherwise. */
 static struct {
@@ -429,7 +428,7 @@ static void run_files(void)
 	hold();
 	online();
 	must(pressure_files(&files, NULL), &files, "start the files");
-	room = pressure_capacity_pages() - MIB_PAGES(opt.bound);
+	room = pressure_capacity_pages() - opt.bound * MIB_PAGES;
 	ret = pressure_grow(&files, PROBE_FILES, 0, LIMIT_SECONDS);
 	must(ret, &files, "the first files");
 	pressure_delta(&files.shared->start, &files.shared->last, &d);
@@ -494,7 +493,7 @@ static void run_grow(void)
 		resident = pressure_resident(&cache);
 	room = pressure_capacity_pages();
 	pressure_counters(&grower.shared->start);
-	missing = MIB_PAGES(opt.grow) + pressure_watermark_pages("min") -
+	missing = opt.grow * MIB_PAGES + pressure_watermark_pages("min") -
 		  grower.shared->start.v[PC_FREE];
 	ret = grow_to(&grower, pre + opt.grow * 1024, 0);
 
@@ -581,7 +580,7 @@ static void run_pingpong(void)
 	for (i = 0; i < opt.rounds && !killed; i++) {
 		must(pressure_unmovable(&grower, NULL), &grower, "start");
 		pressure_counters(&before);
-		need = MIB_PAGES(opt.grow) - before.v[PC_FREE_ORDINARY] +
+		need = opt.grow * MIB_PAGES - before.v[PC_FREE_ORDINARY] +
 		       pressure_watermark_pages("high");
 		killed = pressure_grow(&grower, opt.grow * 1024, 0,
 				       LIMIT_SECONDS);
@@ -628,7 +627,7 @@ static int compare(const void *a, const void *b)
 /* Virtual ns for each page of private memory touched and let go of. */
 static void time_faults(char *mem, double *fault, double *unmap)
 {
-	const long nr = MIB_PAGES(HOT_MIB);
+	const long nr = HOT_MIB * MIB_PAGES;
 	long long t0, t1, t2;
 	long i;
 
