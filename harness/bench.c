@@ -475,7 +475,7 @@ static long cache_in_blocks(void)
  */
 static void run_grow(void)
 {
-	long inside, resident = -1, room, missing;
+	long inside, resident = -1, room, free, missing;
 	unsigned long pre = opt.pre * 1024, got;
 	struct pressure_counters d;
 	struct pressure grower;
@@ -493,17 +493,19 @@ static void run_grow(void)
 		resident = pressure_resident(&cache);
 	room = pressure_capacity_pages();
 	pressure_counters(&grower.shared->start);
-	missing = opt.grow * MIB_PAGES + pressure_watermark_pages("min") -
-		  grower.shared->start.v[PC_FREE];
+	free = grower.shared->start.v[PC_FREE];
 	ret = grow_to(&grower, pre + opt.grow * 1024, 0);
 
 	got = pressure_done(&grower) - pre;
+	missing = KIB_PAGES(got) + pressure_watermark_pages("min") - free;
 	print_samples();
 	result_growth(&grower, ret);
 	result("asked_mib", "%ld", opt.grow);
 	result("got_mib", "%lu", got / 1024);
-	result("capacity_mib", "%ld", room / 256);
-	result("capacity_pct", "%.1f", KIB_PAGES(got) * 100.0 / room);
+	/* In all: what was there before is part of both. */
+	result("capacity_mib", "%ld", opt.pre + room / 256);
+	result("capacity_pct", "%.1f",
+	       KIB_PAGES(pre + got) * 100.0 / (KIB_PAGES(pre) + room));
 	if (ret)
 		pressure_counters(&grower.shared->last);
 	pressure_delta(&grower.shared->start, &grower.shared->last, &d);
