@@ -734,28 +734,47 @@ static bool parse_event(const char *line, const char *event, long long *us,
 	return true;
 }
 
-/* Virtual ns a page of each span of evacuation, one CPU. Returns how many. */
+/* The number after `name` in a line, -1 if there is none. */
+static long field(const char *line, const char *name)
+{
+	const char *at = strstr(line, name);
+
+	return at ? atol(at + strlen(name)) : -1;
+}
+
+/*
+ * Virtual ns a page of each span of evacuation, on one CPU, less the time others
+ * ran in between. Returns how many.
+ */
 static int read_spans(double *ns, long *pages)
 {
-	char line[512], task[64], begun[64] = "", *moved;
-	long long us, begin = 0;
+	long long us, begin = 0, out = 0, away = 0;
+	char line[512], task[64], begun[64] = "";
 	FILE *f = fopen(TRACING "/trace", "re");
+	long n, pid = -1;
 	int nr = 0;
-	long n;
 
 	while (f && nr < MAX_SPANS && fgets(line, sizeof(line), f)) {
 		if (parse_event(line, ": mm_evacuate_begin:", &us, task,
 				sizeof(task))) {
-			begin = us;
 			strcpy(begun, task);
+			pid = atol(strrchr(task, '-') + 1);
+			begin = us;
+			away = 0;
+		} else if (parse_event(line, ": sched_switch:", &us, task,
+				       sizeof(task))) {
+			if (field(line, "prev_pid=") == pid)
+				out = us;
+			if (field(line, "next_pid=") == pid)
+				away += us - out;
 		} else if (parse_event(line, ": mm_evacuate_end:", &us, task,
 				       sizeof(task))) {
-			moved = strstr(line, "nr_moved=");
-			n = moved ? atol(moved + strlen("nr_moved=")) : 0;
+			n = field(line, "nr_moved=");
 			*pages += n;
 			if (n >= SPAN_PAGES && !strcmp(begun, task))
-				ns[nr++] = (us - begin) * 1000.0 / n;
+				ns[nr++] = (us - begin - away) * 1000.0 / n;
 			begun[0] = '\0';
+			pid = -1;
 		}
 	}
 	if (f)
@@ -765,18 +784,20 @@ static int read_spans(double *ns, long *pages)
 
 /*
  * Ordinary memory full of small pages of one process, and kernel memory that
- * needs room. Time is on one CPU, what interrupts and runs in between included:
- * hence the median.
+ * needs room. What the same kernel takes to move as many pages out of a memory
+ * block is the measure for it.
  */
 static void run_vacate(void)
 {
 	static double ns[MAX_SPANS];
+	struct pressure_counters from, to, d;
 	struct pressure grower;
 	long pages = 0;
 	int nr, ret;
 
 	if (hr_write_file(EVACUATE "begin/enable", "1") ||
-	    hr_write_file(EVACUATE "end/enable", "1")) {
+	    hr_write_file(EVACUATE "end/enable", "1") ||
+	    hr_write_file(TRACING "/events/sched/sched_switch/enable", "1")) {
 		result("spans", "-");
 		return;
 	}
@@ -799,7 +820,15 @@ static void run_vacate(void)
 		       ns[nr * 9 / 10] * 512 / 2 / 1e6);
 	}
 	pressure_stop(&grower);
-	end();
+	result_kswapd();
+	pressure_counters(&from);
+	unplug();
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &d);
+	if (d.v[PC_MIGRATED] > 0)
+		result("offline_minsn", "%.2f",
+		       (double)d.v[PC_NS] / d.v[PC_MIGRATED] * 512 / 2 / 1e6);
+	check();
 }
 
 /* ---- start --------------------------------------------------------------------- */
