@@ -521,9 +521,13 @@ static void run_grow(void)
 		       pressure_resident(&cache) / 256);
 		result_count("cache_reads_mib", cache.shared->done);
 	}
+	/* Where nobody knows which pages are in movable-only memory, of all. */
 	if (inside > 0)
 		result("cache_survived_pct", "%.1f",
 		       cache_in_blocks() * 100.0 / inside);
+	else if (resident > 0)
+		result("cache_survived_pct", "%.1f",
+		       pressure_resident(&cache) * 100.0 / resident);
 	else
 		result("cache_survived_pct", "-");
 	pressure_stop(&grower);
