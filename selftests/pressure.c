@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <linux/fs.h>
+#include <linux/mempolicy.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -406,13 +407,13 @@ static int enter_cgroup(struct pressure *p)
 	return ret ? fail(p, ret, "enter %s", p->options.cgroup) : 0;
 }
 
-static int bind_to_nodes(struct pressure *p)
+static int set_policy(struct pressure *p)
 {
-	unsigned long *mask = &p->options.nodes;
+	unsigned long mask = p->options.nodes | p->options.prefer;
+	int mode = p->options.nodes ? MPOL_BIND : MPOL_PREFERRED;
 
-	if (*mask && syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, mask,
-			     8 * sizeof(*mask)))
-		return fail(p, -errno, "bind to nodes 0x%lx", *mask);
+	if (mask && syscall(SYS_set_mempolicy, mode, &mask, 8 * sizeof(mask)))
+		return fail(p, -errno, "memory from nodes 0x%lx", mask);
 	return 0;
 }
 
@@ -817,7 +818,7 @@ static int begin(struct pressure *p)
 		return fail(p, ret, "oom_score_adj %s", score);
 	ret = enter_cgroup(p);
 	if (!ret)
-		ret = bind_to_nodes(p);
+		ret = set_policy(p);
 	if (!ret)
 		ret = p->type->begin(p);
 	return ret;
@@ -1009,15 +1010,6 @@ const char *pressure_why(const struct pressure *p)
 	return p->shared ? p->shared->why : "";
 }
 
-bool pressure_alive(const struct pressure *p)
-{
-	siginfo_t dead = { 0 };
-
-	return p->pid &&
-	       !waitid(P_PID, p->pid, &dead, WEXITED | WNOHANG | WNOWAIT) &&
-	       !dead.si_pid;
-}
-
 long pressure_check(struct pressure *p)
 {
 	return ask(p, CHECK, 0, 0, HOLDER_SECONDS);
@@ -1114,6 +1106,15 @@ int scene_plug(struct scene *s, const char *keyword, unsigned long mib)
 		s->blocks[s->nr] = found[s->nr];
 	}
 	return 0;
+}
+
+bool scene_can_plug(unsigned long mib)
+{
+	int found[SCENE_BLOCKS];
+	unsigned long blocks = hr_offline_blocks(found, SCENE_BLOCKS);
+
+	return blocks * (hr_block_bytes() >> 20) >= mib ||
+	       (hr_qmp_available() && hr_vmem_size_mib("vm0") >= 0);
 }
 
 bool scene_on_other_node(const struct scene *s)

@@ -91,6 +91,7 @@ struct pressure_options {
 	bool loop; /* cache: a reader that goes on reading it all */
 	const char *cgroup; /* directory of the cgroup to be in, may be NULL */
 	unsigned long nodes; /* mask of nodes to bind all memory to, 0: none */
+	unsigned long prefer; /* the same, but not strictly */
 	unsigned long snapshot; /* grower: units between snapshots, 0: default */
 };
 
@@ -157,7 +158,6 @@ unsigned long pressure_done(const struct pressure *p);
 /* From the last unit done to the kill. */
 long long pressure_verdict_ms(const struct pressure *p);
 const char *pressure_why(const struct pressure *p);
-bool pressure_alive(const struct pressure *p);
 
 /* Bytes of a holder that are wrong, or -errno. A cache is all zeroes. */
 long pressure_check(struct pressure *p);
@@ -224,6 +224,8 @@ int scene_lru_gen(struct scene *s, const char *value);
 int scene_thp(struct scene *s);
 /* SCENE_CGROUP, with that controller. */
 int scene_cgroup(struct scene *s, const char *controller);
+/* Is there that much to plug? For those who do it late. */
+bool scene_can_plug(unsigned long mib);
 /* Online that much of what can be had; -ENOSPC if it is less. */
 int scene_plug(struct scene *s, const char *keyword, unsigned long mib);
 /*

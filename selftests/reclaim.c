@@ -29,6 +29,7 @@
  * - kill: with 59,293 files of 491,913 and 1041 MiB free; in ZONE_MOVABLE 46,520
  * - cache: 0 of 58,864 pages left; with a reader 36,714, and 105,309 reclaimed
  * - full: killed with 82 of 321 MiB
+ * - nodes (numa guest): killed with 30 of 496 MiB and 810 MiB free
  */
 #include <stdio.h>
 #include <string.h>
@@ -70,6 +71,9 @@ FIXTURE_SETUP(kill)
 
 	if (reason)
 		SKIP(return, "%s", reason);
+	if (!scene_can_plug(KILL_PLUG_MIB))
+		SKIP(return, "needs %lu MiB that are offline or can be plugged",
+			   KILL_PLUG_MIB);
 }
 
 FIXTURE_TEARDOWN(kill)
@@ -201,7 +205,7 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	ASSERT_EQ(0,
 		  pressure_grow(grower, percent(capacity, 70), 0, GROW_SECONDS))
 	TH_LOG("%s", pressure_why(grower));
-	options.nodes = 1UL << hr_block_node(s->blocks[0]);
+	options.prefer = 1UL << hr_block_node(s->blocks[0]);
 	START(&s->other, cache, percent(CACHE_PLUG_MIB, 90), &options);
 	of_cache = s->other.mib * MIB_PAGES;
 	inside = pressure_file_pages_in(s->blocks, s->nr);
@@ -404,6 +408,28 @@ TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
 	EXPECT_LT(0, pressure_outside(&s->anon, 1));
 	EXPECT_REST();
 	ALL_COMES_BACK(s);
+}
+
+/*
+ * The kernel's own memory for a task that is bound to such a node cannot come
+ * from there: as with a node of ZONE_MOVABLE, the policy is for user memory.
+ */
+TEST_F(nodes, kernel_memory_of_the_bound)
+{
+	struct pressure_options bound = { .nodes = 2 };
+	struct scene *s = &self->s;
+
+	if (variant->cpuset)
+		SKIP(return,
+			   "cpusets are strict with the kernel's memory as well");
+	PLUG(s, variant->keyword, NODES_PLUG_MIB);
+	if (!scene_on_other_node(s))
+		SKIP(return, "needs memory on the second node");
+	START(&s->grower, files, &bound);
+	EXPECT_EQ(0, pressure_grow(&s->grower, SAMPLE_FILES, 0, GROW_SECONDS))
+	TH_LOG("%lu of %lu files, then %s", pressure_done(&s->grower),
+	       SAMPLE_FILES,
+	       s->grower.killed ? "killed" : pressure_why(&s->grower));
 }
 
 TEST_HARNESS_MAIN
