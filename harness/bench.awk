@@ -11,20 +11,30 @@ file == 1 {
 	next
 }
 
-# Is v what the condition asks for? stock: the value to be relative to.
-function holds(v, condition, stock,	part, limit) {
-	split(condition, part, " ")
+# Is v what the condition asks for? base: the value to be relative to.
+function holds(v, part, base,	limit) {
 	limit = part[2]
 	if (v == "" || v == "-")
 		return 0
 	if (part[1] == "=")
 		return v == limit
-	if (limit ~ /x$/) {
-		if (stock == "" || stock == "-")
+	if (sub(/(x|[*].*)$/, "", limit)) {
+		if (base == "" || base == "-")
 			return 0
-		limit = substr(limit, 1, length(limit) - 1) * stock
+		limit *= base
 	}
 	return part[1] == ">=" ? v + 0 >= limit + 0 : v + 0 <= limit + 0
+}
+
+# Does a condition ask something of a column? Of all but the stock kernel's, and
+# those it names after "except".
+function asks(part, parts, name,	i) {
+	if (parts < 2 || name ~ /^stock:/)
+		return 0
+	for (i = 4; i <= parts; i++)
+		if (part[i] == name)
+			return 0
+	return 1
 }
 
 /^row/ { title[$2] = $3 }
@@ -41,7 +51,7 @@ function holds(v, condition, stock,	part, limit) {
 		next
 	printf "%s: %s\n", row, title[row]
 	for (part = 1; part <= 2; part++) {
-		printf "  %-46s", ""
+		printf "  %-54s", ""
 		for (i = 1; i <= n; i++) {
 			split(column[i], word, ":")
 			printf " %17s", word[part]
@@ -58,23 +68,40 @@ function holds(v, condition, stock,	part, limit) {
 }
 
 /^need/ && $2 == ended {
-	printf "  %-46s", $5
-	verdict = $4 == "-" ? "" : "PASS"
+	printf "  %-54s", $5
+	wants = split($4, want, " ")
+	# 0.95*a: of what the same column has in row a
+	other = want[2] ~ /[*]/ ? want[2] : ""
+	sub(/.*[*]/, "", other)
+	verdict = ""
 	for (i = 1; i <= n; i++) {
 		v = value[$2, column[i], $3]
-		printf " %17s", v == "" ? "-" : v
-		if (verdict == "PASS" && column[i] !~ /^stock:/ &&
-		    !holds(v, $4, value[$2, column[1], $3]))
+		if (v == "")
+			v = "-"
+		asked = asks(want, wants, column[i])
+		# In parentheses: nothing is asked of it.
+		printf " %17s", $4 == "-" || asked || column[i] ~ /^stock:/ ? v : "(" v ")"
+		if (!asked)
+			continue
+		if (!verdict)
+			verdict = "PASS"
+		base = other ? value[other, column[i], $3] : value[$2, column[1], $3]
+		if (other && base == "")
+			verdict = "needs row " other
+		else if (!holds(v, want, base))
 			verdict = "FAIL"
 	}
-	print "  " ($4 == "-" ? "" : sprintf("%-10s", $4)) verdict
-	checked += verdict != ""
-	bad += verdict == "FAIL"
+	print "  " ($4 == "-" ? "" : sprintf("%-10s", want[1] " " want[2])) verdict
+	checked += verdict ~ /^(PASS|FAIL)$/
+	if (verdict == "FAIL")
+		failed[++bad] = $2 ": " $5
 }
 
 /^row/ && ended { print ""; ended = "" }
 
 END {
 	printf "\n%d of %d requirements are met\n", checked - bad, checked
+	for (i = 1; i <= bad; i++)
+		print "  not met: " failed[i]
 	exit bad + lost > 0 || !checked
 }

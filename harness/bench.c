@@ -8,7 +8,8 @@
  * The scenarios are at the end of this file, the numbers in `options`. Memory is
  * present at boot and comes online through sysfs: under icount that is the same
  * to the instruction in every run. Keywords: online_hotremove, online_movable,
- * online_kernel, auto-movable, cma (boot memory is what differs) and none.
+ * online_kernel, auto-movable, none, and cma and cma-always: boot memory is what
+ * differs, and the latter lets evacuation use it as it would hot-removable memory.
  *
  * Lines "RESULT <key> <value>" are what harness/bench.sh collects; "-" is for
  * what did not come to pass, or what this kernel does not count. A kill is a
@@ -37,8 +38,9 @@
 
 /* MiB unless it says otherwise. */
 static struct {
+	long plug; /* what is to come online */
 	long anon; /* held from before the memory comes online */
-	long anon_pct; /* the same, in percent of free memory */
+	long anon_pct; /* the same, in percent of what is free then */
 	long bound; /* held, too, and bound to node 0 */
 	long pre; /* kernel memory from before the memory comes online */
 	long cache; /* page cache that is read after it */
@@ -53,12 +55,13 @@ static const struct {
 	const char *name;
 	long *value;
 } options[] = {
+	{ "plug", &opt.plug },	   { "limit", &opt.limit },
 	{ "anon", &opt.anon },	   { "anon_pct", &opt.anon_pct },
 	{ "bound", &opt.bound },   { "pre", &opt.pre },
 	{ "cache", &opt.cache },   { "grow", &opt.grow },
 	{ "thp", &opt.thp },	   { "mlock", &opt.mlock },
 	{ "loop", &opt.loop },	   { "mglru", &opt.mglru },
-	{ "rounds", &opt.rounds }, { "limit", &opt.limit },
+	{ "rounds", &opt.rounds },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -143,15 +146,56 @@ static long ordinary_pages(void)
 	return KIB_PAGES(hr_meminfo_kb("MemTotal") - (cma > 0 ? cma : 0));
 }
 
+static bool is_cma(void)
+{
+	return !strncmp(keyword, "cma", 3);
+}
+
+/*
+ * virtio-mem adds no more than 1 GiB before some of it is online, hence in
+ * rounds. All of it, or the row is not what its title says.
+ */
+static void online_all(const char *word)
+{
+	long block_mib = hr_block_bytes() >> 20;
+	long long deadline = hr_deadline(60);
+	int i = 0, ret;
+
+	for (;;) {
+		for (; i < nr_blocks; i++) {
+			ret = hr_block_write(blocks[i], "state", word);
+			if (ret)
+				die(ret, "write %s to memory%d", word,
+				    blocks[i]);
+		}
+		if (nr_blocks * block_mib >= opt.plug || !hr_poll(deadline))
+			break;
+		ret = hr_offline_blocks(blocks + i, MAX_BLOCKS - i);
+		nr_blocks += ret > 0 ? ret : 0;
+	}
+	if (nr_blocks * block_mib != opt.plug)
+		die(-ENOMEM, "%ld MiB came of %ld", nr_blocks * block_mib,
+		    opt.plug);
+}
+
 static void online(void)
 {
 	const char *word = keyword;
 	char zones[64] = "-";
-	int i, ret;
+	int ret;
 
-	if (!strcmp(keyword, "cma") && hr_meminfo_kb("CmaTotal") <= 0)
-		die(-ENOMEM, "no CMA area");
-	if (!strcmp(keyword, "none") || !strcmp(keyword, "cma"))
+	if (is_cma()) {
+		if (hr_meminfo_kb("CmaTotal") <= 0)
+			die(-ENOMEM, "no CMA area");
+		if (!strcmp(keyword, "cma-always")) {
+			ret = hr_write_file("/proc/sys/vm/evacuate_to_cma",
+					    "1");
+			if (ret)
+				die(ret, "evacuate to CMA");
+		}
+		return;
+	}
+	if (!strcmp(keyword, "none"))
 		return;
 	if (!nr_blocks)
 		die(-ENODEV, "no memory block is offline");
@@ -161,11 +205,7 @@ static void online(void)
 			die(ret, "set the online policy");
 		word = "online";
 	}
-	for (i = 0; i < nr_blocks; i++) {
-		ret = hr_block_write(blocks[i], "state", word);
-		if (ret)
-			die(ret, "write %s to memory%d", word, blocks[i]);
-	}
+	online_all(word);
 	hr_block_read(blocks[0], "valid_zones", zones, sizeof(zones));
 	result("zone", "%s", zones);
 	result("online_mib", "%ld", nr_blocks * (hr_block_bytes() >> 20));
@@ -215,13 +255,24 @@ static void unplug(void)
 static struct pressure anon, bound, cache;
 static bool have_anon, have_bound, have_cache;
 
+/* Blocks that are there, but offline, have theirs already. */
+static long memmap_to_come(void)
+{
+	long there = nr_blocks * (long)(hr_block_bytes() >> 20);
+
+	/* 64 bytes a page. */
+	return (opt.plug - there) / 64;
+}
+
 static void hold(void)
 {
 	struct pressure_options how = { .thp = opt.thp, .mlock = opt.mlock };
 	struct pressure_options node0 = { .nodes = 1 };
 
 	if (opt.anon_pct)
-		opt.anon = hr_meminfo_kb("MemFree") / 1024 * opt.anon_pct / 100;
+		opt.anon =
+			(hr_meminfo_kb("MemFree") / 1024 - memmap_to_come()) *
+			opt.anon_pct / 100;
 	if (opt.anon) {
 		must(pressure_anon(&anon, opt.anon, &how), &anon, "hold anon");
 		have_anon = true;
@@ -548,6 +599,13 @@ static void run_reserves(void)
 	result("min_kb", "%ld", pressure_watermark_pages("min") * 4);
 	result("low_kb", "%ld", pressure_watermark_pages("low") * 4);
 	result("high_kb", "%ld", pressure_watermark_pages("high") * 4);
+	/* Like ZONE_MOVABLE's, which are not in the sums above either. */
+	result("hotremove_min_kb", "%ld",
+	       pressure_hotremove_watermark_pages("min") * 4);
+	result("hotremove_low_kb", "%ld",
+	       pressure_hotremove_watermark_pages("low") * 4);
+	result("hotremove_high_kb", "%ld",
+	       pressure_hotremove_watermark_pages("high") * 4);
 }
 
 /* Memory online, half of it used, and nothing to do. */

@@ -8,7 +8,9 @@
 # Time in the guests is virtual (qemu-configs/icount.args), hence the same on a
 # busy host, and guests may run side by side.
 #
-# Exit status 0 if every row has what it needs, 3 if it could not run, else 1.
+# With BENCH= the other rows of the table are those measured before, on the same
+# images and machines. Exit status 0 if every row has what it needs, 3 if it
+# could not run, else 1.
 #
 # Environment: as for guest.sh, and
 #	BENCH		rows or patterns (a,b*), empty: all
@@ -54,10 +56,12 @@ set_machine() {
 		*)	fail "$word: not part of a machine" ;;
 		esac
 	done
-	if [ "$2" = cma ]; then
+	case $2 in
+	cma*)
 		APPEND="$APPEND cma=${dimm}M"
 		m=$((m + dimm)) dimm=0
-	fi
+		;;
+	esac
 	# reserve=off: most of it is never touched.
 	EXTRA="-m ${m}M,slots=4,maxmem=64G
 -smp $smp"
@@ -73,6 +77,18 @@ set_machine() {
 -device pc-dimm,id=dimm0,memdev=mdimm0,node=$node"
 }
 
+# setup SCENARIO MACHINE KERNEL: what a number depends on, except bench.c.
+setup() {
+	echo "$1 $2 $(sha256sum <"$(objects "$3")/arch/x86/boot/bzImage" | cut -c1-16)"
+}
+
+# The sites of the static key in the paths that row k is about.
+static_key() {
+	[ -r "$OUT/mm/page_alloc.o" ] || return 0
+	"$harness/static-key.sh" "$OUT/mm/page_alloc.o" |
+		sed -n 's/^\([0-9]*\) sites.* \([0-9]*\) of them no no-op$/key_sites\t\1\nkey_no_nops\t\2/p'
+}
+
 # xargs calls us back for each guest: its numbers to a file of its own, and one
 # line of progress.
 if [ "${1:-}" = --guest ]; then
@@ -85,17 +101,21 @@ if [ "${1:-}" = --guest ]; then
 	: "${SILENCE_LIMIT:=600}" "${RUN_LIMIT:=1800}"
 	ALLOW=$harness/bench.allow
 	export NAME EXTRA APPEND OUT SILENCE_LIMIT RUN_LIMIT ALLOW
-	"$harness/guest.sh" bench "bench:$scenario,keyword=$keyword" >"$out.log" 2>&1
+	"$harness/guest.sh" bench "bench:$scenario,plug=$((vmem + dimm)),keyword=$keyword" >"$out.log" 2>&1
 	status=$?
 	# What a guest said before it was lost is no result.
 	case $status in
-	0)	sed -n 's/^RESULT \([^ ]*\) /\1\t/p' "$BUILD/logs/$NAME/tap" ;;
+	0)
+		sed -n 's/^RESULT \([^ ]*\) /\1\t/p' "$BUILD/logs/$NAME/tap"
+		[ "$scenario" != hotpath ] || static_key
+		;;
 	*)	printf 'lost\t%s\n' "$status" ;;
 	esac | tr -d '\r' | sed "s/^/$row\t$kernel\t$keyword\t/" >"$out"
 	seconds=$(cat "$BUILD/logs/$NAME/seconds" 2>/dev/null)
 	verdict=ended
 	[ $status -eq 0 ] || verdict="FAILED (status $status: $out.log)"
 	printf '%s\t%s\t%s\t%s\t%s\n' "$row" "$kernel" "$keyword" host_seconds "$seconds" \
+		"$row" "$kernel" "$keyword" setup "$(setup "$scenario" "$machine" "$kernel")" \
 		"$row" "$kernel" "$keyword" command "$(cat "$BUILD/logs/$NAME/qemu.sh")" >>"$out"
 	echo "  $row $kernel $keyword: $verdict after $seconds s"
 	exit 0
@@ -112,19 +132,37 @@ wanted() {
 	return 1
 }
 
-# "<row> <scenario> <machine> <kernel>:<keyword>" for each guest to boot.
-plan() {
+# "<row> <scenario> <machine> <kernel>:<keyword>" for each guest there could be.
+guests() {
 	grep '^run' "$matrix" | while read -r _ row scenario machine columns; do
-		wanted "$row" || continue
 		for column in $columns; do
 			echo "$row $scenario $machine $column"
 		done
 	done
 }
 
+# Those to boot.
+plan() {
+	guests | while read -r row rest; do
+		! wanted "$row" || echo "$row $rest"
+	done
+}
+
+# "<row> <kernel> <keyword>" of those with a result that holds.
+results() {
+	guests | while read -r row scenario machine column; do
+		kernel=${column%%:*} keyword=${column#*:}
+		image=$(objects "$kernel")/arch/x86/boot/bzImage
+		[ ! -r "$image" ] ||
+			! grep -qF "	setup	$(setup "$scenario" "$machine" "$kernel")" \
+				"$dir/$row.$kernel.$keyword" 2>/dev/null ||
+			echo "$row $kernel $keyword"
+	done
+}
+
 describe() {
 	echo "# $("$QEMU" --version | head -n 1)"
-	echo "# $(uname -srm), $(nproc) CPUs, accelerator $ACCEL"
+	echo "# $(uname -m), accelerator $ACCEL"
 	for kernel in stock n patched; do
 		objects=$(objects $kernel)
 		[ -r "$objects/include/config/kernel.release" ] || continue
@@ -145,24 +183,31 @@ run() {
 	done <"$dir/plan"
 	echo "$(wc -l <"$dir/plan") guests, ${JOBS:-1} at a time; logs: $BUILD/logs/bench-*/"
 	xargs -r -P "${JOBS:-1}" -L 1 "$0" --guest <"$dir/plan"
+}
+
+collect() {
+	results >"$dir/results"
 	{
 		describe
 		printf 'row\tkernel\tkeyword\tkey\tvalue\n'
-		while read -r row _ _ column; do
-			cat "$dir/$row.${column%%:*}.${column#*:}"
-		done <"$dir/plan"
+		while read -r row kernel keyword; do
+			cat "$dir/$row.$kernel.$keyword"
+		done <"$dir/results"
 	} >"$raw"
 	{
 		printf 'row\tkernel\tkeyword\tdone\tus\tfree_ordinary_mib\tfree_other_mib\n'
-		while read -r row _ _ column; do
-			sed -n "s/^SAMPLE /$row ${column%%:*} ${column#*:} /p" \
-				"$BUILD/logs/bench-$row-${column%%:*}-${column#*:}/tap" |
+		while read -r row kernel keyword; do
+			sed -n "s/^SAMPLE /$row $kernel $keyword /p" \
+				"$BUILD/logs/bench-$row-$kernel-$keyword/tap" |
 				tr -d '\r' | tr ' ' '\t'
-		done <"$dir/plan"
+		done <"$dir/results"
 	} >"$dir/samples.tsv"
 }
 
-[ "${1:-}" = --table ] || run
+if [ "${1:-}" != --table ]; then
+	run
+	collect
+fi
 [ -r "$raw" ] || fail "no $raw (make bench)"
 echo
 awk -f "$harness/bench.awk" "$raw" "$matrix"

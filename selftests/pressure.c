@@ -280,16 +280,44 @@ void pressure_describe(const struct pressure_counters *delta, char *buf,
 
 /* ---- where memory is ------------------------------------------------- */
 
+static const char *const kernel_zones[] = { "DMA", "DMA32", "Normal" };
+#define NR_KERNEL_ZONES (sizeof(kernel_zones) / sizeof(*kernel_zones))
+
 /* Sum of the statistics in a list over the zones for kernel requests. */
 static long sum_kernel_zones(const char *const *names)
 {
-	static const char *const zones[] = { "DMA", "DMA32", "Normal" };
 	long value, sum = 0;
 	size_t i;
 
 	for (; *names; names++) {
-		for (i = 0; i < sizeof(zones) / sizeof(*zones); i++) {
-			value = hr_zoneinfo(-1, zones[i], *names);
+		for (i = 0; i < NR_KERNEL_ZONES; i++) {
+			value = hr_zoneinfo(-1, kernel_zones[i], *names);
+			sum += value > 0 ? value : 0;
+		}
+	}
+	return sum;
+}
+
+#define MAX_NODES 4
+
+/*
+ * A zone with nothing but hot-removable memory has watermarks like ZONE_MOVABLE:
+ * kernel requests do not come to it, and what it keeps back is not lost to them.
+ */
+static long sum_watermarks(const char *name, bool ordinary)
+{
+	long managed, hotremove, value, sum = 0;
+	size_t i;
+	int node;
+
+	for (node = 0; node < MAX_NODES; node++) {
+		for (i = 0; i < NR_KERNEL_ZONES; i++) {
+			managed = hr_zoneinfo(node, kernel_zones[i], "managed");
+			hotremove =
+				hr_zoneinfo(node, kernel_zones[i], "hotremove");
+			if (managed <= 0 || (managed > hotremove) != ordinary)
+				continue;
+			value = hr_zoneinfo(node, kernel_zones[i], name);
 			sum += value > 0 ? value : 0;
 		}
 	}
@@ -298,9 +326,12 @@ static long sum_kernel_zones(const char *const *names)
 
 long pressure_watermark_pages(const char *name)
 {
-	const char *const names[] = { name, NULL };
+	return sum_watermarks(name, true);
+}
 
-	return sum_kernel_zones(names);
+long pressure_hotremove_watermark_pages(const char *name)
+{
+	return sum_watermarks(name, false);
 }
 
 long pressure_capacity_pages(void)
