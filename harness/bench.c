@@ -588,7 +588,10 @@ static void run_grow(void)
 /* What is set aside for emergencies, and from when on kswapd works. */
 static void run_reserves(void)
 {
-	char min_free_kb[32] = "-";
+	static const char *const marks[] = { "min", "low", "high" };
+	char min_free_kb[32] = "-", key[32];
+	long ordinary, all;
+	int i;
 
 	online();
 	/* khugepaged has its own idea of it, a moment later. */
@@ -596,16 +599,14 @@ static void run_reserves(void)
 	hr_read_file("/proc/sys/vm/min_free_kbytes", min_free_kb,
 		     sizeof(min_free_kb));
 	result("min_free_kb", "%s", strtok(min_free_kb, "\n"));
-	result("min_kb", "%ld", pressure_watermark_pages("min") * 4);
-	result("low_kb", "%ld", pressure_watermark_pages("low") * 4);
-	result("high_kb", "%ld", pressure_watermark_pages("high") * 4);
-	/* Like ZONE_MOVABLE's, which are not in the sums above either. */
-	result("hotremove_min_kb", "%ld",
-	       pressure_hotremove_watermark_pages("min") * 4);
-	result("hotremove_low_kb", "%ld",
-	       pressure_hotremove_watermark_pages("low") * 4);
-	result("hotremove_high_kb", "%ld",
-	       pressure_hotremove_watermark_pages("high") * 4);
+	for (i = 0; i < 3; i++) {
+		ordinary = pressure_watermark_pages(marks[i]);
+		all = hr_zoneinfo(-1, NULL, marks[i]);
+		snprintf(key, sizeof(key), "%s_kb", marks[i]);
+		result(key, "%ld", ordinary * 4);
+		snprintf(key, sizeof(key), "other_%s_kb", marks[i]);
+		result(key, "%ld", (all - ordinary) * 4);
+	}
 }
 
 /* Memory online, half of it used, and nothing to do. */

@@ -165,10 +165,9 @@ describe() {
 	echo "# $(uname -m), accelerator $ACCEL"
 	for kernel in stock n patched; do
 		objects=$(objects $kernel)
-		[ -r "$objects/include/config/kernel.release" ] || continue
-		echo "# $kernel: $(cat "$objects/include/config/kernel.release")," \
-			"image $(sha256sum <"$objects/arch/x86/boot/bzImage" | cut -c1-16)," \
-			"config $(sha256sum <"$objects/.config" | cut -c1-16)"
+		[ -r "$objects/arch/x86/boot/bzImage" ] || continue
+		echo "# $kernel: image $(sha256sum <"$objects/arch/x86/boot/bzImage" |
+			cut -c1-16), config $(sha256sum <"$objects/.config" | cut -c1-16)"
 	done
 }
 

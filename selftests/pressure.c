@@ -300,38 +300,25 @@ static long sum_kernel_zones(const char *const *names)
 
 #define MAX_NODES 4
 
-/*
- * A zone with nothing but hot-removable memory has watermarks like ZONE_MOVABLE:
- * kernel requests do not come to it, and what it keeps back is not lost to them.
- */
-static long sum_watermarks(const char *name, bool ordinary)
+long pressure_watermark_pages(const char *name)
 {
-	long managed, hotremove, value, sum = 0;
+	long managed, value, sum = 0;
 	size_t i;
 	int node;
 
+	/* What other zones keep back is not lost to kernel requests. */
 	for (node = 0; node < MAX_NODES; node++) {
 		for (i = 0; i < NR_KERNEL_ZONES; i++) {
 			managed = hr_zoneinfo(node, kernel_zones[i], "managed");
-			hotremove =
-				hr_zoneinfo(node, kernel_zones[i], "hotremove");
-			if (managed <= 0 || (managed > hotremove) != ordinary)
+			if (managed <= 0 ||
+			    managed == hr_zoneinfo(node, kernel_zones[i],
+						   "hotremove"))
 				continue;
 			value = hr_zoneinfo(node, kernel_zones[i], name);
 			sum += value > 0 ? value : 0;
 		}
 	}
 	return sum;
-}
-
-long pressure_watermark_pages(const char *name)
-{
-	return sum_watermarks(name, true);
-}
-
-long pressure_hotremove_watermark_pages(const char *name)
-{
-	return sum_watermarks(name, false);
 }
 
 long pressure_capacity_pages(void)

@@ -185,8 +185,6 @@ long pressure_file_pages_in(const int *blocks, int nr);
 long pressure_capacity_pages(void);
 /* Of all nodes: watermark "min", "low", "high" of zones with ordinary memory. */
 long pressure_watermark_pages(const char *name);
-/* The same of those that kernel requests may use and have nothing for them. */
-long pressure_hotremove_watermark_pages(const char *name);
 
 /* ---- scenes: what the tests share --------------------------------------- */
 
