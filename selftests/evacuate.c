@@ -140,7 +140,8 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 		ASSERT_LE(s->anon.mib * MIB_KIB / 2,
 			  hr_meminfo_kb("AnonHugePages"));
 	PLUG(s, variant->keyword, ROOM_PLUG_MIB);
-	options.thp = options.mlock = false;
+	options.thp = false;
+	options.mlock = false;
 	if (variant->noio)
 		START(grower, noio, &options);
 	else

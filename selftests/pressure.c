@@ -893,10 +893,10 @@ static long hear(struct pressure *p, unsigned int seconds)
 	return -EPIPE;
 }
 
-static long ask(struct pressure *p, enum command command, unsigned long target,
+static long ask(struct pressure *p, enum command what, unsigned long target,
 		unsigned long mark, unsigned int seconds)
 {
-	struct message m = { command, target, mark };
+	struct message m = { what, target, mark };
 
 	if (!p->pid || write(p->to_child, &m, sizeof(m)) != sizeof(m))
 		return fail(p, -ESRCH, "%s", p->type ? p->type->name : "");
@@ -1111,19 +1111,19 @@ int scene_cgroup(struct scene *s, const char *controller)
 	return 0;
 }
 
-int scene_plug(struct scene *s, const char *keyword, unsigned long mib)
+bool scene_take(struct scene *s, unsigned long mib)
 {
-	int want = mib / (hr_block_bytes() >> 20), found[SCENE_BLOCKS], ret;
+	s->nr = mib / (hr_block_bytes() >> 20);
+	return hr_take_blocks(s->blocks, s->nr, SCENE_BLOCKS) >= s->nr;
+}
 
-	if (hr_take_blocks(found, want, SCENE_BLOCKS) < want)
-		return -ENOSPC;
-	for (s->nr = 0; s->nr < want; s->nr++) {
-		ret = hr_block_write(found[s->nr], "state", keyword);
-		if (ret)
-			return ret;
-		s->blocks[s->nr] = found[s->nr];
-	}
-	return 0;
+int scene_online(struct scene *s, const char *keyword)
+{
+	int i, ret = 0;
+
+	for (i = 0; i < s->nr && !ret; i++)
+		ret = hr_block_write(s->blocks[i], "state", keyword);
+	return ret;
 }
 
 bool scene_can_plug(unsigned long mib)
@@ -1149,7 +1149,7 @@ unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib)
 	return here < there ? here : there;
 }
 
-bool scene_at_rest(char *why, size_t len)
+const char *scene_unrest(void)
 {
 	struct pressure_counters from, to, work;
 	long long deadline = hr_deadline(1);
@@ -1160,10 +1160,11 @@ bool scene_at_rest(char *why, size_t len)
 	poll(NULL, 0, 1000);
 	pressure_counters(&to);
 	pressure_delta(&from, &to, &work);
-	pressure_describe(&work, why, len);
 	/* CPU time is counted in steps of 10 ms; a short look is no work. */
-	return work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_EVACUATE_BLOCKS] <= 0 &&
-	       work.v[PC_PGSTEAL] <= 0;
+	if (work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_EVACUATE_BLOCKS] <= 0 &&
+	    work.v[PC_PGSTEAL] <= 0)
+		return "";
+	return pressure_described(&from, &to);
 }
 
 void scene_end(struct scene *s)

@@ -226,8 +226,10 @@ int scene_thp(struct scene *s);
 int scene_cgroup(struct scene *s, const char *controller);
 /* Is there that much to plug? For those who do it late. */
 bool scene_can_plug(unsigned long mib);
-/* Online that much of what can be had; -ENOSPC if it is less. */
-int scene_plug(struct scene *s, const char *keyword, unsigned long mib);
+/* Take so much that is offline; false if it is less. */
+bool scene_take(struct scene *s, unsigned long mib);
+/* Online what was taken. */
+int scene_online(struct scene *s, const char *keyword);
 /*
  * Memory of another node is the last step before a kill, by intention: what lies
  * here and is cheap to reclaim goes first, and nobody works ahead.
@@ -237,9 +239,10 @@ bool scene_on_other_node(const struct scene *s);
 unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib);
 /*
  * One second after a scenario nobody is at work any more: kswapd sleeps, and
- * nothing is evacuated or reclaimed. If not, why says what is.
+ * nothing is evacuated or reclaimed. What goes on in the next second, "" if it
+ * is nothing; in a static buffer.
  */
-bool scene_at_rest(char *why, size_t len);
+const char *scene_unrest(void);
 void scene_end(struct scene *s);
 
 /* Differences as text, in a static buffer. */
@@ -259,24 +262,14 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 		TH_LOG("pressure_" #what ": %s", pressure_why(p)); \
 	} while (0)
 
-#define PLUG(s, keyword, mib)                                                          \
-	do {                                                                           \
-		int plugged = scene_plug(s, keyword, mib);                             \
-                                                                                       \
-		if (plugged == -ENOSPC)                                                \
-			SKIP(return,                                                   \
-				   "needs %lu MiB that are offline or can be plugged", \
-				   mib);                                               \
-		ASSERT_EQ(0, plugged);                                                 \
+#define PLUG(s, keyword, mib)                                       \
+	do {                                                        \
+		if (!scene_take(s, mib))                            \
+			SKIP(return, "needs %lu MiB to plug", mib); \
+		ASSERT_EQ(0, scene_online(s, keyword));             \
 	} while (0)
 
-#define EXPECT_REST()                                          \
-	do {                                                   \
-		char why[256];                                 \
-                                                               \
-		EXPECT_TRUE(scene_at_rest(why, sizeof(why)))   \
-		TH_LOG("still, for the next second: %s", why); \
-	} while (0)
+#define EXPECT_REST() EXPECT_STREQ("", scene_unrest())
 
 /* All plugged memory can go while its user is there, who has lost nothing. */
 #define ALL_COMES_BACK(s)                                          \

@@ -20,6 +20,9 @@
  * full: plugged memory is full; then page cache must be reclaimed to make room
  * for what is to leave ordinary memory, and not much more than that.
  *
+ * ratio: half of ordinary memory is the kernel's when everything is full of user
+ * memory, however much there is of that.
+ *
  * nodes: plugged memory is a node of its own; what is bound stays where it is.
  *
  * After each, kswapd sleeps within a second, all that was plugged comes back,
@@ -47,6 +50,18 @@
 /* What the machine without plugged memory needs to decide may vary as well. */
 #define VERDICT_SLACK_MS 1000
 
+/* Make some files: what one takes, in bytes, or -errno. */
+static long make_sample(struct pressure *files)
+{
+	struct pressure_counters delta;
+	int ret = pressure_grow(files, SAMPLE_FILES, 0, GROW_SECONDS);
+
+	if (ret)
+		return ret < 0 ? ret : -ENOMEM;
+	pressure_delta(&files->shared->start, &files->shared->last, &delta);
+	return delta.v[PC_SLAB] * PAGE_KIB * 1024 / SAMPLE_FILES;
+}
+
 FIXTURE(kill)
 {
 	struct scene s;
@@ -72,8 +87,7 @@ FIXTURE_SETUP(kill)
 	if (reason)
 		SKIP(return, "%s", reason);
 	if (!scene_can_plug(KILL_PLUG_MIB))
-		SKIP(return, "needs %lu MiB that are offline or can be plugged",
-			   KILL_PLUG_MIB);
+		SKIP(return, "needs %lu MiB to plug", KILL_PLUG_MIB);
 }
 
 FIXTURE_TEARDOWN(kill)
@@ -86,10 +100,11 @@ TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
 {
 	struct scene *s = &self->s;
 	struct pressure *files = &s->grower;
-	struct pressure_counters delta, sample;
+	struct pressure_counters delta;
 	unsigned long capacity, want, control_files;
-	long long control_ms, bytes;
+	long long control_ms;
 	bool other_node;
+	long bytes;
 
 	START(&s->anon, anon, scene_anon_mib(75, KILL_PLUG_MIB), NULL);
 
@@ -105,13 +120,11 @@ TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
 	other_node = scene_on_other_node(s);
 	START(files, files, NULL);
 	capacity = pressure_capacity_pages();
-	ASSERT_EQ(0, pressure_grow(files, SAMPLE_FILES, 0, GROW_SECONDS))
+	bytes = make_sample(files);
+	ASSERT_LT(0, bytes)
 	TH_LOG("%lu files, %s", pressure_done(files), pressure_why(files));
-	pressure_delta(&files->shared->start, &files->shared->last, &sample);
-	bytes = sample.v[PC_SLAB] * PAGE_KIB * 1024 / SAMPLE_FILES;
-	ASSERT_LT(0, bytes);
 	want = capacity * PAGE_KIB * 1024 / bytes;
-	TH_LOG("room for %lu files of %lld bytes", want, bytes);
+	TH_LOG("room for %lu files of %ld bytes", want, bytes);
 
 	ASSERT_EQ(1,
 		  pressure_grow(files, NO_END, percent(want, 90), GROW_SECONDS))
@@ -219,11 +232,12 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	pressure_counters(&after);
 	left = pressure_file_pages_in(s->blocks, s->nr);
 	pressure_delta(&grower->shared->start, &after, &delta);
-	TH_LOG("%lu MiB of the kernel (%lu %%), decided in %lld ms, %ld of %ld pages of cache left: %s",
+	TH_LOG("%lu MiB of the kernel (%lu %%), decided in %lld ms: %s",
 	       pressure_done(grower) / MIB_KIB,
 	       pressure_done(grower) * 100 / capacity,
-	       pressure_verdict_ms(grower), left, inside,
+	       pressure_verdict_ms(grower),
 	       pressure_described(&grower->shared->start, &after));
+	TH_LOG("%ld of %ld pages of cache left", left, inside);
 	/* A pipe of 1 MiB takes 16 KiB and a bit for itself. */
 	EXPECT_GE(pressure_done(grower), percent(capacity, 95));
 	EXPECT_GE(left, percent(inside, 95));
@@ -317,6 +331,96 @@ TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
 	ASSERT_LT(0, needed);
 	EXPECT_LE(percent(delta.v[PC_PGSTEAL], 85), needed);
 	EXPECT_REST();
+	pressure_stop(&s->other);
+	ALL_COMES_BACK(s);
+}
+
+/* ---- ratio ---------------------------------------------------------------- */
+
+FIXTURE(ratio)
+{
+	struct scene s;
+};
+
+FIXTURE_VARIANT(ratio)
+{
+	const char *keyword;
+	unsigned int times; /* plugged memory, in ordinary memory */
+};
+
+FIXTURE_VARIANT_ADD(ratio, hotremove_1){
+	.keyword = "online_hotremove",
+	.times = 1,
+};
+
+FIXTURE_VARIANT_ADD(ratio, hotremove_2){
+	.keyword = "online_hotremove",
+	.times = 2,
+};
+
+FIXTURE_VARIANT_ADD(ratio, hotremove_4){
+	.keyword = "online_hotremove",
+	.times = 4,
+};
+
+FIXTURE_VARIANT_ADD(ratio, movable_4){
+	.keyword = "online_movable",
+	.times = 4,
+};
+
+FIXTURE_SETUP(ratio)
+{
+	const char *reason = scene_reason_to_skip(variant->keyword);
+
+	if (reason)
+		SKIP(return, "%s", reason);
+}
+
+FIXTURE_TEARDOWN(ratio)
+{
+	scene_end(&self->s);
+	EXPECT_EQ(0, hr_return_blocks());
+}
+
+/* Everything is full of user memory when the kernel begins to want its half. */
+TEST_F_TIMEOUT(ratio, half_is_for_the_kernel, 600)
+{
+	unsigned long ordinary = hr_meminfo_kb("MemTotal") / MIB_KIB;
+	unsigned long block = hr_block_bytes() >> 20, plug, want;
+	struct scene *s = &self->s;
+	struct pressure *files = &s->grower;
+	struct pressure_counters full;
+	long bytes;
+
+	plug = (ordinary * variant->times + block - 1) / block * block;
+	if (!scene_take(s, plug))
+		SKIP(return, "needs %lu MiB to plug", plug);
+	START(&s->anon, anon, percent(ordinary, 40), NULL);
+	ASSERT_EQ(0, scene_online(s, variant->keyword));
+	START(files, files, NULL);
+	bytes = make_sample(files);
+	ASSERT_LT(0, bytes)
+	TH_LOG("%lu files, %s", pressure_done(files), pressure_why(files));
+	pressure_counters(&full);
+	START(&s->other, cache, percent(full.v[PC_FREE] / MIB_PAGES, 95), NULL);
+	pressure_counters(&full);
+
+	want = percent(ordinary, 50) * MIB_KIB * 1024 / bytes;
+	ASSERT_EQ(0, pressure_grow(files, want, 0, GROW_SECONDS))
+	TH_LOG("%lu MiB plugged to %lu: %lu of %lu files, then %s: %s", plug,
+	       ordinary, pressure_done(files), want,
+	       files->killed ? "killed" : pressure_why(files),
+	       pressure_described(&full, &files->shared->last));
+	TH_LOG("%lu MiB plugged to %lu: %lu files: %s", plug, ordinary, want,
+	       pressure_described(&full, &files->shared->last));
+	EXPECT_REST();
+	/* How far it goes depends on what plugged memory takes to be managed. */
+	EXPECT_EQ(1, pressure_grow(files, NO_END, 0, GROW_SECONDS))
+	TH_LOG("%s", pressure_why(files));
+	TH_LOG("killed with %lu %% of ordinary memory, decided in %lld ms",
+	       pressure_done(files) * bytes / 1024 / MIB_KIB * 100 / ordinary,
+	       pressure_verdict_ms(files));
+	EXPECT_LE(pressure_verdict_ms(files), VERDICT_MS);
 	pressure_stop(&s->other);
 	ALL_COMES_BACK(s);
 }
@@ -420,8 +524,7 @@ TEST_F(nodes, kernel_memory_of_the_bound)
 	struct scene *s = &self->s;
 
 	if (variant->cpuset)
-		SKIP(return,
-			   "cpusets are strict with the kernel's memory as well");
+		SKIP(return, "a cpuset binds the kernel's memory as well");
 	PLUG(s, variant->keyword, NODES_PLUG_MIB);
 	if (!scene_on_other_node(s))
 		SKIP(return, "needs memory on the second node");
