@@ -48,6 +48,7 @@ static struct {
 	long thp, mlock, loop; /* 1: holders are so */
 	long mglru; /* 1: the other LRU implementation */
 	long rounds;
+	long stay; /* 1: the memory is not unplugged at the end */
 	long limit; /* files to make at most, 0: a quarter more than fit */
 } opt;
 
@@ -61,7 +62,7 @@ static const struct {
 	{ "cache", &opt.cache },   { "grow", &opt.grow },
 	{ "thp", &opt.thp },	   { "mlock", &opt.mlock },
 	{ "loop", &opt.loop },	   { "mglru", &opt.mglru },
-	{ "rounds", &opt.rounds },
+	{ "rounds", &opt.rounds }, { "stay", &opt.stay },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -330,7 +331,8 @@ static void end(void)
 	/* It may be more than finds room elsewhere. */
 	if (have_cache)
 		pressure_stop(&cache);
-	unplug();
+	if (!opt.stay)
+		unplug();
 	if (have_bound)
 		pressure_stop(&bound);
 	if (have_anon)

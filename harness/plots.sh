@@ -1,8 +1,9 @@
 #!/bin/sh
-# Draw what make bench found, with the data and the commands of gnuplot beside
-# each picture, so that it can be drawn again:
+# What make bench found, for docs/results: the table, the numbers, and pictures
+# with the data and the commands of gnuplot beside each, so that it can be drawn
+# again.
 #
-#	harness/plots.sh	docs/results/{files,ratio}.{svg,gp,tsv}, raw.tsv
+#	harness/plots.sh	docs/results/{files,ratio}.{svg,gp,tsv}, raw.tsv, table.txt
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
@@ -11,8 +12,11 @@ from=$BUILD/bench
 to=docs/results
 [ -s "$from/samples.tsv" ] || die "no numbers in $from" "next: make bench"
 mkdir -p "$to"
-# The command lines name paths of this machine.
-grep -v -P '\tcommand\t' "$from/raw.tsv" >"$to/raw.tsv"
+# Command lines name paths of this machine, and follow from the line "setup".
+grep -v -P '\t(command|cmdline)\t' "$from/raw.tsv" >"$to/raw.tsv"
+# Without its last line, which names a path. A row that fails is no reason not
+# to show it.
+harness/bench.sh --table | grep -v "^Raw numbers" >"$to/table.txt" || :
 
 # A block of lines per column of row a, each under its name.
 awk -F '\t' '$1 == "a" {
@@ -42,6 +46,7 @@ set multiplot layout 2,1 title "Empty files until a kill: 512 MiB, 330 MiB in us
 set key autotitle columnheader left
 set xlabel "files made, thousands"
 set ylabel "free, kernel may use, MiB"
+set yrange [0:*]
 stats "files.tsv" using 1 nooutput
 plot for [i=0:STATS_blocks-1] "files.tsv" index i using 1:3 with linespoints pointsize 0.4
 set ylabel "virtual seconds"
