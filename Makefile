@@ -16,6 +16,8 @@ QEMU        ?= qemu-system-x86_64
 DEBUG       ?= 0
 ## what make check runs: test or variant:test, separated by commas; empty: all
 TESTS       ?=
+## what make bench runs: rows of qemu-configs/bench or patterns (a,b*); empty: all
+BENCH       ?=
 ## factor on every time limit, for slow machines
 TIMEOUT_MUL ?= 1
 ## where make export puts its mails
@@ -30,7 +32,7 @@ run   := . harness/lib.sh;
 # make -s
 QUIET := $(findstring s,$(firstword -$(MAKEFLAGS)))
 
-export ACCEL BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET SERIES TESTS TIMEOUT_MUL V
+export ACCEL BENCH BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET SERIES TESTS TIMEOUT_MUL V
 # None of this is meant for the makefiles of the kernel.
 unexport MAKEFLAGS
 
@@ -42,7 +44,7 @@ endif
 # Each step is parallel in itself.
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: demo check kunit shell source patched kernel kernel-image initramfs \
+.PHONY: demo check bench plots kunit shell source patched kernel kernel-image initramfs \
 	lint lint-style bisect-check export refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
@@ -56,6 +58,16 @@ demo: kernel initramfs
 ## all tests in all guest variants
 check: kernel initramfs
 	harness/check.sh
+
+## what kernel memory gets, stock and with the series: the table and raw numbers
+bench: kernel initramfs
+	harness/bench-kernels.sh
+	harness/bench.sh
+
+## draw the curves of the last make bench, with the data, in docs/results
+plots:
+	harness/packages.sh plots
+	harness/plots.sh
 
 ## the kernel's own unit tests for the series
 kunit: kernel initramfs

@@ -1,7 +1,9 @@
 #!/bin/sh
 # The demo: the same guest three times, which differ in one word written to
-# auto_online_blocks; what happened in one table. harness/demo.c is what runs in
-# the guests; its lines "RESULT <key> <value>" are what the table is made of.
+# auto_online_blocks; what happened in one table. Then a small guest, three times,
+# which needs the memory plugged for its kernel. harness/demo.c and harness/bench.c
+# are what runs in the guests; their lines "RESULT <key> <value>" are what the
+# table is made of.
 #
 # Exit status as in guest.sh; 1 also if hot-removable memory did not all come
 # back, or data were lost. That online_kernel gives everything back now and then
@@ -32,6 +34,23 @@ start() {
 		sed -n -u "s/^ *[0-9.]* s  /$(printf '%-16s' "$1") &/p" &
 }
 
+# story KEYWORD: the small guest, in the background.
+story() {
+	NAME=demo-story-$1 ALLOW=$harness/bench.allow \
+		"$harness/guest.sh" story "bench:$story,keyword=$1" >"$out/story-$1" 2>&1 &
+	pid=$!
+	pids="$pids $pid"
+}
+story=files,anon=330,limit=600000
+
+# told KEYWORD PID: what became of it.
+told() {
+	finish "story-$1" "$2"
+	cat "$BUILD/logs/demo-story-$1/tap" >>"$out/story-$1"
+	printf '%-16s  story  %s files made, killed: %s\n' "$1" \
+		"$(value "story-$1" files)" "$(value "story-$1" killed)"
+}
+
 status=0
 # finish KEYWORD PID: the worst status of all guests is ours.
 finish() {
@@ -52,18 +71,17 @@ row() {
 }
 
 # rows LABEL KEY [KEY]: one line of the table; the values of two keys are added.
+# of: "" or "story-".
+of=
 rows() {
-	label=$1
-	shift
-	set -- "$label" "$@"
 	line=
 	for keyword in online_kernel online_movable online_hotremove; do
-		v=$(value $keyword "$2")
-		[ $# -lt 3 ] || v=$((${v:-0} + $(value $keyword "$3" || echo 0)))
+		v=$(value "$of$keyword" "$2")
+		[ $# -lt 3 ] || v=$((${v:-0} + $(value "$of$keyword" "$3" || echo 0)))
 		line="$line ${v:--}"
 	done
 	# shellcheck disable=SC2086 # one word each
-	row "$label" $line
+	row "$1" $line
 }
 
 echo "Plug 1 GiB, use it, unplug it: the same guest three times (QEMU, $ACCEL)"
@@ -74,7 +92,15 @@ start online_hotremove
 finish online_hotremove "$pid"
 start online_movable
 finish online_movable "$pid"
+story online_hotremove
+hotremove=$pid
 finish online_kernel "$kernel"
+story online_kernel
+kernel=$pid
+told online_hotremove "$hotremove"
+story online_movable
+told online_movable "$pid"
+told online_kernel "$kernel"
 pids=
 wait
 
@@ -92,12 +118,22 @@ rows '    after seconds of the guest' seconds
 rows '    memory blocks gone, of 8' blocks_gone
 rows 'data intact' intact
 rows 'memory module: offlined in use, device_del' dimm
+of=story-
+echo
+echo 'A guest of 512 MiB, 330 of them in use, 1 GiB plugged; then only its kernel grows:'
+rows 'kernel objects made (empty files)' files
+rows 'killed for want of memory' killed
+rows 'free MiB then' free_mib
+rows 'stayed when unplugged, of 1024 MiB' left_mib
+rows 'data intact' intact
 echo
 
 keyword=online_hotremove
 if [ $status -eq 0 ] && { [ "$(value $keyword back_mib)" != 1024 ] ||
 	[ "$(value $keyword intact)" != yes ] ||
-	[ "$(value $keyword dimm)" != gone ]; }; then
+	[ "$(value $keyword dimm)" != gone ] ||
+	[ "$(value story-$keyword left_mib)" != 0 ] ||
+	[ "$(value story-$keyword intact)" != yes ]; }; then
 	failed=" $keyword" status=1
 fi
 if [ $status -ne 0 ]; then

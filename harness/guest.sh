@@ -4,7 +4,7 @@
 #	harness/guest.sh <variant> <what>
 #
 # <variant> is qemu-configs/<variant>.args, <what> goes to init as hr.run=:
-# tests=<a,b,...>, demo:<arg>, kunit, shell, probe.
+# tests=<a,b,...>, demo:<arg>, bench:<arg>, kunit, shell, probe.
 #
 # Exit status, here and in judge.sh and scan-log.sh:
 #
@@ -17,7 +17,8 @@
 # QEMU's own status is no verdict: it exits 0 after a guest panic.
 #
 # Environment: BUILD SERIES OUT QEMU ACCEL TIMEOUT_MUL V, and APPEND: further
-# words for the kernel command line.
+# words for the kernel command line; EXTRA: further QEMU options, one a line;
+# NAME: the directory for logs, if not named after variant or argument.
 set -eu
 
 harness=$(cd "$(dirname "$0")" && pwd)
@@ -47,6 +48,7 @@ make_log_directory() {
 	demo:*)	name=demo-${what#demo:} ;;
 	*)	name=$variant-$(echo "$what" | tr ':=,' '---') ;;
 	esac
+	name=${NAME:-$name}
 	logs=$BUILD/logs/$name
 	if [ -d "$logs" ]; then
 		mkdir -p "$BUILD/logs.old"
@@ -102,6 +104,7 @@ compose() {
 		esac
 	done <<-EOF
 	$(cat "$configs/$ACCEL.args" "$configs/all.args" "$configs/$variant.args")
+	${EXTRA:-}
 	EOF
 	append="${append# } $words${APPEND:+ $APPEND}"
 

@@ -5,6 +5,7 @@
  *
  *	hr.run=tests=<a,b,...>	kselftests, one run_kselftest.sh each
  *	hr.run=demo:<arg>	/bin/demo <arg>
+ *	hr.run=bench:<arg>	/bin/bench <arg>
  *	hr.run=kunit		results of the KUnit suites that ran at boot
  *	hr.run=shell		a shell on the console
  *	hr.run=probe		nothing: that this is reached is the answer
@@ -301,11 +302,11 @@ static int run_tests(char *list)
 	return 0;
 }
 
-static int run_demo(char *arg)
+static int run_program(char *path, char *arg)
 {
-	char *argv[] = { "/bin/demo", arg, NULL };
+	char *argv[] = { path, arg, NULL };
 
-	mark("demo");
+	mark(path);
 	return run(argv);
 }
 
@@ -339,7 +340,9 @@ static int run_what(char *what)
 	if (!strncmp(what, "tests=", 6))
 		return run_tests(what + 6);
 	if (!strncmp(what, "demo:", 5))
-		return run_demo(what + 5);
+		return run_program("/bin/demo", what + 5);
+	if (!strncmp(what, "bench:", 6))
+		return run_program("/bin/bench", what + 6);
 	if (!strcmp(what, "kunit"))
 		return run_kunit();
 	if (!strcmp(what, "shell"))

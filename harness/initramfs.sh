@@ -25,12 +25,16 @@ $CC -O2 -o "$work/gen_init_cpio" "$BUILD/src/usr/gen_init_cpio.c" ||
 $CC -static -O2 -Wall -Wextra -o "$work/init" "$harness/init.c" ||
 	fail "cannot build $harness/init.c (a static libc is needed: libc6-dev)"
 
-# What make demo runs, where there is one.
-if [ -e "$harness/demo.c" ]; then
-	$CC -static -O2 -Wall -Wextra -D_GNU_SOURCE -I"$harness/../selftests" -o "$work/demo" \
-		"$harness/demo.c" "$harness/../selftests/hr.c" "$harness/../selftests/load.c" ||
-		fail "cannot build $harness/demo.c"
-fi
+# What make demo and make bench run, where they are.
+programs=
+for program in demo bench; do
+	[ -e "$harness/$program.c" ] || continue
+	tests=$harness/../selftests
+	$CC -static -O2 -Wall -D_GNU_SOURCE -I"$tests" -o "$work/$program" \
+		"$harness/$program.c" "$tests/hr.c" "$tests/load.c" "$tests/pressure.c" ||
+		fail "cannot build $harness/$program.c"
+	programs="$programs $program"
+done
 
 find_program() {
 	PATH=$PATH:/usr/sbin:/sbin command -v "$1" ||
@@ -85,7 +89,9 @@ fi
 	echo "slink /sbin bin 777 0 0"
 	add_file /init "$work/init"
 	add_file /bin/busybox "$busybox"
-	[ ! -e "$harness/demo.c" ] || add_file /bin/demo "$work/demo"
+	for program in $programs; do
+		add_file "/bin/$program" "$work/$program"
+	done
 	"$busybox" --list | while read -r applet; do
 		[ "$applet" = busybox ] || echo "slink /bin/$applet busybox 777 0 0"
 	done

@@ -280,27 +280,45 @@ void pressure_describe(const struct pressure_counters *delta, char *buf,
 
 /* ---- where memory is ------------------------------------------------- */
 
+static const char *const kernel_zones[] = { "DMA", "DMA32", "Normal" };
+#define NR_KERNEL_ZONES (sizeof(kernel_zones) / sizeof(*kernel_zones))
+
 /* Sum of the statistics in a list over the zones for kernel requests. */
 static long sum_kernel_zones(const char *const *names)
 {
-	static const char *const zones[] = { "DMA", "DMA32", "Normal" };
 	long value, sum = 0;
 	size_t i;
 
 	for (; *names; names++) {
-		for (i = 0; i < sizeof(zones) / sizeof(*zones); i++) {
-			value = hr_zoneinfo(-1, zones[i], *names);
+		for (i = 0; i < NR_KERNEL_ZONES; i++) {
+			value = hr_zoneinfo(-1, kernel_zones[i], *names);
 			sum += value > 0 ? value : 0;
 		}
 	}
 	return sum;
 }
 
+#define MAX_NODES 4
+
 long pressure_watermark_pages(const char *name)
 {
-	const char *const names[] = { name, NULL };
+	long managed, value, sum = 0;
+	size_t i;
+	int node;
 
-	return sum_kernel_zones(names);
+	/* What other zones keep back is not lost to kernel requests. */
+	for (node = 0; node < MAX_NODES; node++) {
+		for (i = 0; i < NR_KERNEL_ZONES; i++) {
+			managed = hr_zoneinfo(node, kernel_zones[i], "managed");
+			if (managed <= 0 ||
+			    managed == hr_zoneinfo(node, kernel_zones[i],
+						   "hotremove"))
+				continue;
+			value = hr_zoneinfo(node, kernel_zones[i], name);
+			sum += value > 0 ? value : 0;
+		}
+	}
+	return sum;
 }
 
 long pressure_capacity_pages(void)
@@ -313,6 +331,8 @@ long pressure_capacity_pages(void)
 		"nr_zone_inactive_file",
 		"nr_zone_active_file",
 		"nr_zone_unevictable",
+		/* Of the per-CPU lists, thousands by now. */
+		"count:",
 		NULL,
 	};
 	static const char *const others[] = { "hotremove", NULL };

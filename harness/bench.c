@@ -1,0 +1,974 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The guest's part of `make bench`: one scenario, with the memory that is
+ * offline at boot onlined as the keyword says.
+ *
+ *	bench <scenario>,keyword=<keyword>[,<name>=<number>...]
+ *
+ * The scenarios are at the end of this file, the numbers in `options`. Memory is
+ * present at boot and comes online through sysfs: under icount that is the same
+ * to the instruction in every run. Keywords: online_hotremove, online_movable,
+ * online_kernel, auto-movable, none, and cma and cma-always: boot memory is what
+ * differs, and the latter lets evacuation use it as it would hot-removable memory.
+ *
+ * Lines "RESULT <key> <value>" are what harness/bench.sh collects; "-" is for
+ * what did not come to pass, or what this kernel does not count. A kill is a
+ * result, too: exit 1 means that the scenario itself could not be played.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hr.h"
+#include "pressure.h"
+
+#define PAGE 4096UL
+#define KIB_PAGES(kib) ((kib) / 4)
+
+/* MiB unless it says otherwise. */
+static struct {
+	long plug; /* what is to come online */
+	long anon; /* held from before the memory comes online */
+	long anon_pct; /* the same, in percent of what is free then */
+	long bound; /* held, too, and bound to node 0 */
+	long pre; /* kernel memory from before the memory comes online */
+	long cache; /* page cache that is read after it */
+	long grow; /* kernel memory that is the question */
+	long thp, mlock, loop; /* 1: holders are so */
+	long mglru; /* 1: the other LRU implementation */
+	long rounds;
+	long stay; /* 1: the memory is not unplugged at the end */
+	long limit; /* files to make at most, 0: a quarter more than fit */
+} opt;
+
+static const struct {
+	const char *name;
+	long *value;
+} options[] = {
+	{ "plug", &opt.plug },	   { "limit", &opt.limit },
+	{ "anon", &opt.anon },	   { "anon_pct", &opt.anon_pct },
+	{ "bound", &opt.bound },   { "pre", &opt.pre },
+	{ "cache", &opt.cache },   { "grow", &opt.grow },
+	{ "thp", &opt.thp },	   { "mlock", &opt.mlock },
+	{ "loop", &opt.loop },	   { "mglru", &opt.mglru },
+	{ "rounds", &opt.rounds }, { "stay", &opt.stay },
+};
+#define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static const char *keyword = "none";
+
+/* No scenario takes longer than that of virtual time unless it hangs. */
+#define LIMIT_SECONDS 600
+
+static long long now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+result(const char *key, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("RESULT %s ", key);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+/* A counter or a measure of what may not have happened: negative is "-". */
+static void result_count(const char *key, long long count)
+{
+	if (count < 0)
+		result(key, "-");
+	else
+		result(key, "%lld", count);
+}
+
+static void __attribute__((format(printf, 2, 3), noreturn))
+die(int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("FAILED: ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf(": %s\n", strerror(-err));
+	exit(1);
+}
+
+static void must(int err, const struct pressure *p, const char *what)
+{
+	if (err)
+		die(err, "%s (%s)", what, p ? pressure_why(p) : "");
+}
+
+/* ---- the memory in question ---------------------------------------------- */
+
+#define MAX_BLOCKS 512
+#define PARAMETERS "/sys/module/memory_hotplug/parameters"
+
+static int blocks[MAX_BLOCKS], nr_blocks;
+
+/* virtio-mem adds its memory while user space is already running. */
+static void find_blocks(void)
+{
+	long long deadline = hr_deadline(5);
+	int seen = 0;
+
+	do {
+		seen = nr_blocks;
+		poll(NULL, 0, 500);
+		nr_blocks = hr_offline_blocks(blocks, MAX_BLOCKS);
+	} while (nr_blocks != seen && hr_poll(deadline));
+}
+
+/* Before anything comes online: what kernel requests have to live on. */
+static long ordinary_pages(void)
+{
+	long cma = hr_meminfo_kb("CmaTotal");
+
+	return KIB_PAGES(hr_meminfo_kb("MemTotal") - (cma > 0 ? cma : 0));
+}
+
+static bool is_cma(void)
+{
+	return !strncmp(keyword, "cma", 3);
+}
+
+/*
+ * virtio-mem adds no more than 1 GiB before some of it is online, hence in
+ * rounds. All of it, or the row is not what its title says.
+ */
+static void online_all(const char *word)
+{
+	long block_mib = hr_block_bytes() >> 20;
+	long long deadline = hr_deadline(60);
+	int i = 0, ret;
+
+	for (;;) {
+		for (; i < nr_blocks; i++) {
+			ret = hr_block_write(blocks[i], "state", word);
+			if (ret)
+				die(ret, "write %s to memory%d", word,
+				    blocks[i]);
+		}
+		if (nr_blocks * block_mib >= opt.plug || !hr_poll(deadline))
+			break;
+		ret = hr_offline_blocks(blocks + i, MAX_BLOCKS - i);
+		nr_blocks += ret > 0 ? ret : 0;
+	}
+	if (nr_blocks * block_mib != opt.plug)
+		die(-ENOMEM, "%ld MiB came of %ld", nr_blocks * block_mib,
+		    opt.plug);
+}
+
+static void online(void)
+{
+	const char *word = keyword;
+	char zones[64] = "-";
+	int ret;
+
+	if (is_cma()) {
+		if (hr_meminfo_kb("CmaTotal") <= 0)
+			die(-ENOMEM, "no CMA area");
+		if (!strcmp(keyword, "cma-always")) {
+			ret = hr_write_file("/proc/sys/vm/evacuate_to_cma",
+					    "1");
+			if (ret)
+				die(ret, "evacuate to CMA");
+		}
+		return;
+	}
+	if (!strcmp(keyword, "none"))
+		return;
+	if (!nr_blocks)
+		die(-ENODEV, "no memory block is offline");
+	if (!strcmp(keyword, "auto-movable")) {
+		ret = hr_write_file(PARAMETERS "/online_policy", keyword);
+		if (ret)
+			die(ret, "set the online policy");
+		word = "online";
+	}
+	online_all(word);
+	hr_block_read(blocks[0], "valid_zones", zones, sizeof(zones));
+	result("zone", "%s", zones);
+	result("online_mib", "%ld", nr_blocks * (hr_block_bytes() >> 20));
+}
+
+static bool have_virtio_mem(void)
+{
+	glob_t g;
+	bool found = !glob("/sys/bus/virtio/drivers/virtio_mem/virtio*", 0,
+			   NULL, &g);
+
+	globfree(&g);
+	return found;
+}
+
+/* As it came: through the hypervisor, or block by block. */
+static void unplug(void)
+{
+	int i = 0;
+
+	if (!nr_blocks || !strcmp(keyword, "none"))
+		return;
+	if (have_virtio_mem()) {
+		if (!strcmp(keyword, "online_kernel")) {
+			/* Some of it will not come back, ever. */
+			hr_vmem_resize("vm0", 0, 5);
+			result("left_mib", "%ld", hr_vmem_size_mib("vm0"));
+			return;
+		}
+		/*
+		 * The hypervisor answers in the host's time. Meanwhile this
+		 * guest is idle and its clock runs on without one.
+		 */
+		setenv("HR_TIMEOUT_MUL", "1000", 1);
+		hr_vmem_resize("vm0", 0, 60);
+		result("left_mib", "%ld", hr_vmem_size_mib("vm0"));
+		return;
+	}
+	/* Where one does not go, the others are not asked. */
+	while (i < nr_blocks && !hr_block_offline(blocks[i], 5))
+		i++;
+	result("left_mib", "%ld", (nr_blocks - i) * (hr_block_bytes() >> 20));
+}
+
+/* ---- holders --------------------------------------------------------------- */
+
+static struct pressure anon, bound, cache;
+static bool have_anon, have_bound, have_cache;
+
+/* Blocks that are there, but offline, have theirs already. */
+static long memmap_to_come(void)
+{
+	long there = nr_blocks * (long)(hr_block_bytes() >> 20);
+
+	/* 64 bytes a page. */
+	return (opt.plug - there) / 64;
+}
+
+static void hold(void)
+{
+	struct pressure_options how = { .thp = opt.thp, .mlock = opt.mlock };
+	struct pressure_options node0 = { .nodes = 1 };
+
+	if (opt.anon_pct)
+		opt.anon =
+			(hr_meminfo_kb("MemFree") / 1024 - memmap_to_come()) *
+			opt.anon_pct / 100;
+	if (opt.anon) {
+		must(pressure_anon(&anon, opt.anon, &how), &anon, "hold anon");
+		have_anon = true;
+		result("anon_mib", "%ld", opt.anon);
+	}
+	if (opt.bound) {
+		must(pressure_anon(&bound, opt.bound, &node0), &bound,
+		     "hold anon on node 0");
+		have_bound = true;
+	}
+}
+
+static void hold_cache(void)
+{
+	struct pressure_options how = { .loop = opt.loop };
+
+	if (!opt.cache)
+		return;
+	must(pressure_cache(&cache, opt.cache, &how), &cache, "hold cache");
+	have_cache = true;
+}
+
+/* Are the holders' data still what and where they were? */
+static void check(void)
+{
+	long wrong = 0;
+
+	if (have_anon)
+		wrong += pressure_check(&anon) != 0;
+	if (have_bound) {
+		result("out_of_bounds", "%ld", pressure_outside(&bound, 1));
+		wrong += pressure_check(&bound) != 0;
+	}
+	result("intact", "%s", wrong ? "NO" : "yes");
+}
+
+/* A kswapd with nothing to do has a second to find that out. */
+static void result_kswapd(void)
+{
+	struct pressure_counters from, to, d;
+
+	poll(NULL, 0, 1000);
+	pressure_counters(&from);
+	poll(NULL, 0, 5000);
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &d);
+	result_count("kswapd_after_ms", d.v[PC_KSWAPD_MS]);
+	result_count("evacuated_after", d.v[PC_EVACUATE_BLOCKS]);
+}
+
+static void end(void)
+{
+	result_kswapd();
+	check();
+	/* It may be more than finds room elsewhere. */
+	if (have_cache)
+		pressure_stop(&cache);
+	if (!opt.stay)
+		unplug();
+	if (have_bound)
+		pressure_stop(&bound);
+	if (have_anon)
+		pressure_stop(&anon);
+}
+
+/* ---- the kill ----------------------------------------------------------------- */
+
+#define TRACING "/sys/kernel/tracing"
+
+/* When the OOM killer has chosen, to the instruction. */
+static void watch_for_kill(void)
+{
+	if (hr_write_file(TRACING "/trace_clock", "mono") ||
+	    hr_write_file(TRACING "/events/oom/mark_victim/enable", "1"))
+		die(-EIO, "trace the OOM killer");
+}
+
+/* CLOCK_MONOTONIC of the last choice, -1 if there was none. */
+static long long kill_ns(void)
+{
+	long long ns = -1, s, us;
+	char line[512], *at;
+	FILE *f;
+
+	f = fopen(TRACING "/trace", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		/* "task-pid [000] flags  seconds.microseconds: mark_victim: ..." */
+		at = strstr(line, ": mark_victim:");
+		if (!at)
+			continue;
+		while (at > line && at[-1] != ' ')
+			at--;
+		if (sscanf(at, "%lld.%lld", &s, &us) == 2)
+			ns = s * 1000000000LL + us * 1000;
+	}
+	if (f)
+		fclose(f);
+	return ns;
+}
+
+/* ---- growth ------------------------------------------------------------------ */
+
+/* Points of the curves that the plots show. */
+#define MAX_SAMPLES 64
+
+static struct {
+	unsigned long done;
+	struct pressure_counters at;
+} samples[MAX_SAMPLES];
+static int nr_samples;
+
+static void take_sample(const struct pressure *p)
+{
+	if (nr_samples == MAX_SAMPLES)
+		return;
+	samples[nr_samples].done = pressure_done(p);
+	samples[nr_samples++].at = p->shared->last;
+}
+
+/* Said afterwards: to write takes memory, too. */
+static void print_samples(void)
+{
+	const long long *v;
+	int i;
+
+	for (i = 0; i < nr_samples; i++) {
+		v = samples[i].at.v;
+		printf("SAMPLE %lu %lld %lld %lld\n", samples[i].done,
+		       (v[PC_NS] - samples[0].at.v[PC_NS]) / 1000,
+		       v[PC_FREE_ORDINARY] / 256,
+		       (v[PC_FREE] - v[PC_FREE_ORDINARY]) / 256);
+	}
+}
+
+/* Grow in steps, so that there is a curve. 1: killed. */
+static int grow_to(struct pressure *p, unsigned long target, unsigned long mark)
+{
+	unsigned long from = pressure_done(p), step;
+	int ret = 0;
+
+	step = (target - from) / (MAX_SAMPLES - 4) + 1;
+	while (!ret && from < target) {
+		from = from + step < target ? from + step : target;
+		ret = pressure_grow(p, from, mark, LIMIT_SECONDS);
+		take_sample(p);
+	}
+	if (ret != 0 && ret != 1)
+		die(ret, "grow (%s)", pressure_why(p));
+	return ret;
+}
+
+/*
+ * What it took from the beginning to the end, and how that came. Most may have
+ * happened after the last snapshot of one that was killed.
+ */
+static void result_growth(struct pressure *p, int killed)
+{
+	const struct pressure_shared *s = p->shared;
+	struct pressure_counters end, d;
+	char text[512];
+
+	pressure_counters(&end);
+	pressure_delta(&s->start, killed ? &end : &s->last, &d);
+	pressure_describe(&d, text, sizeof(text));
+	printf("from start to end: %s\n", text);
+	result("killed", "%s", killed ? "yes" : "no");
+	result_count("stalls", pressure_stalls(&d));
+	result_count("direct_reclaim", d.v[PC_ALLOCSTALL]);
+	result_count("reclaimed", d.v[PC_PGSTEAL]);
+	result_count("reclaimed_unusable", d.v[PC_PGSTEAL_UNUSABLE]);
+	result_count("evacuated", d.v[PC_EVACUATE_MIGRATED]);
+	result_count("evacuate_isolated", d.v[PC_EVACUATE_ISOLATED]);
+	result_count("evacuate_cross_node", d.v[PC_EVACUATE_CROSS_NODE]);
+	result_count("kswapd_ms", d.v[PC_KSWAPD_MS]);
+	result("seconds", "%.2f", (s->last_ns - s->start.v[PC_NS]) / 1e9);
+	result("free_mib", "%lld", s->last.v[PC_FREE] / 256);
+	result("free_ordinary_mib", "%lld", s->last.v[PC_FREE_ORDINARY] / 256);
+	result_count("free_cma_pages", s->last.v[PC_FREE_CMA]);
+	if (killed && kill_ns() > 0)
+		result("decision_ms", "%.2f", (kill_ns() - s->last_ns) / 1e6);
+	else
+		result("decision_ms", "-");
+}
+
+/* ---- scenarios --------------------------------------------------------------- */
+
+/* So many files tell what one takes. */
+#define PROBE_FILES 20000UL
+
+/*
+ * Empty files in ramfs until a kill: the one page story. How many there could
+ * be is computed on the way: what kernel requests could have, by what a file
+ * was seen to take.
+ */
+static void run_files(void)
+{
+	long ordinary = ordinary_pages();
+	struct pressure_counters d;
+	unsigned long capacity, mark, limit = opt.limit;
+	struct pressure files;
+	double pages_per_file;
+	long room;
+	int ret;
+
+	hold();
+	online();
+	must(pressure_files(&files, NULL), &files, "start the files");
+	room = pressure_capacity_pages() - opt.bound * MIB_PAGES;
+	ret = pressure_grow(&files, PROBE_FILES, 0, LIMIT_SECONDS);
+	must(ret, &files, "the first files");
+	pressure_delta(&files.shared->start, &files.shared->last, &d);
+	pages_per_file = (double)d.v[PC_SLAB] / pressure_done(&files);
+	capacity = room / pages_per_file;
+	mark = capacity / 10 * 9;
+	if (!limit)
+		limit = capacity + capacity / 4;
+	take_sample(&files);
+	ret = grow_to(&files, limit, mark);
+
+	print_samples();
+	result_growth(&files, ret);
+	result("bytes_per_file", "%.0f", pages_per_file * PAGE);
+	result("files", "%lu", pressure_done(&files));
+	result("capacity_files", "%lu", capacity);
+	result("capacity_pct", "%.1f",
+	       pressure_done(&files) * 100.0 / capacity);
+	result("kernel_pct", "%.1f",
+	       pressure_done(&files) * pages_per_file * 100.0 / ordinary);
+	if (files.shared->at_mark.v[PC_NS]) {
+		pressure_delta(&files.shared->start, &files.shared->at_mark,
+			       &d);
+		result_count("reclaimed_90", d.v[PC_PGSTEAL]);
+		result_count("stalls_90", pressure_stalls(&d));
+	} else {
+		result("reclaimed_90", "-");
+		result("stalls_90", "-");
+	}
+	pressure_stop(&files);
+	end();
+}
+
+static long cache_in_blocks(void)
+{
+	return have_cache && nr_blocks && strcmp(keyword, "none") ?
+		       pressure_file_pages_in(blocks, nr_blocks) :
+		       -1;
+}
+
+/*
+ * Kernel memory against user memory of one kind or the other. What had to be
+ * reclaimed is what was asked for beyond what was free, whoever could use it.
+ */
+static void run_grow(void)
+{
+	long inside, resident = -1, room, free, missing;
+	unsigned long pre = opt.pre * 1024, got;
+	struct pressure_counters d;
+	struct pressure grower;
+	int ret;
+
+	hold();
+	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
+	if (pre)
+		must(pressure_grow(&grower, pre, 0, LIMIT_SECONDS), &grower,
+		     "grow to where the question begins");
+	online();
+	hold_cache();
+	inside = cache_in_blocks();
+	if (have_cache)
+		resident = pressure_resident(&cache);
+	room = pressure_capacity_pages();
+	pressure_counters(&grower.shared->start);
+	free = grower.shared->start.v[PC_FREE];
+	ret = grow_to(&grower, pre + opt.grow * 1024, 0);
+
+	got = pressure_done(&grower) - pre;
+	missing = KIB_PAGES(got) + pressure_watermark_pages("min") - free;
+	print_samples();
+	result_growth(&grower, ret);
+	result("asked_mib", "%ld", opt.grow);
+	result("got_mib", "%lu", got / 1024);
+	/* In all: what was there before is part of both. */
+	result("capacity_mib", "%ld", opt.pre + room / 256);
+	result("capacity_pct", "%.1f",
+	       KIB_PAGES(pre + got) * 100.0 / (KIB_PAGES(pre) + room));
+	if (ret)
+		pressure_counters(&grower.shared->last);
+	pressure_delta(&grower.shared->start, &grower.shared->last, &d);
+	if (missing > 0 && d.v[PC_PGSTEAL] > missing)
+		result("needed_pct", "%.1f", missing * 100.0 / d.v[PC_PGSTEAL]);
+	else if (missing > 0)
+		result("needed_pct", "100");
+	else
+		result("needed_pct", "-");
+	if (have_cache) {
+		result("cache_mib", "%ld", resident / 256);
+		result("cache_left_mib", "%ld",
+		       pressure_resident(&cache) / 256);
+		result_count("cache_reads_mib", cache.shared->done);
+	}
+	/* Where nobody knows which pages are in movable-only memory, of all. */
+	if (inside > 0)
+		result("cache_survived_pct", "%.1f",
+		       cache_in_blocks() * 100.0 / inside);
+	else if (resident > 0)
+		result("cache_survived_pct", "%.1f",
+		       pressure_resident(&cache) * 100.0 / resident);
+	else
+		result("cache_survived_pct", "-");
+	pressure_stop(&grower);
+	end();
+}
+
+/* What is set aside for emergencies, and from when on kswapd works. */
+static void run_reserves(void)
+{
+	static const char *const marks[] = { "min", "low", "high" };
+	char min_free_kb[32] = "-", key[32];
+	long ordinary, all;
+	int i;
+
+	online();
+	/* khugepaged has its own idea of it, a moment later. */
+	poll(NULL, 0, 2000);
+	hr_read_file("/proc/sys/vm/min_free_kbytes", min_free_kb,
+		     sizeof(min_free_kb));
+	result("min_free_kb", "%s", strtok(min_free_kb, "\n"));
+	for (i = 0; i < 3; i++) {
+		ordinary = pressure_watermark_pages(marks[i]);
+		all = hr_zoneinfo(-1, NULL, marks[i]);
+		snprintf(key, sizeof(key), "%s_kb", marks[i]);
+		result(key, "%ld", ordinary * 4);
+		snprintf(key, sizeof(key), "other_%s_kb", marks[i]);
+		result(key, "%ld", (all - ordinary) * 4);
+	}
+}
+
+/* Memory online, half of it used, and nothing to do. */
+static void run_idle(void)
+{
+	struct pressure_counters from, to, d;
+
+	hold();
+	online();
+	hold_cache();
+	poll(NULL, 0, 1000);
+	pressure_counters(&from);
+	poll(NULL, 0, 30000);
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &d);
+	result_count("evacuated_blocks", d.v[PC_EVACUATE_BLOCKS]);
+	result_count("reclaimed", d.v[PC_PGSTEAL]);
+	result_count("kswapd_ms", d.v[PC_KSWAPD_MS]);
+	end();
+}
+
+/*
+ * Kernel memory comes and goes, user memory comes and goes: what moves, and
+ * what had to? Each round asks for more kernel memory than there is free
+ * ordinary memory; the difference has to move.
+ */
+static void run_pingpong(void)
+{
+	struct pressure_counters before, after, d;
+	long long moved = 0, had_to = 0, reclaimed = 0, need;
+	struct pressure grower, movable;
+	int killed = 0, i;
+
+	hold();
+	online();
+	for (i = 0; i < opt.rounds && !killed; i++) {
+		must(pressure_unmovable(&grower, NULL), &grower, "start");
+		pressure_counters(&before);
+		need = opt.grow * MIB_PAGES - before.v[PC_FREE_ORDINARY] +
+		       pressure_watermark_pages("high");
+		killed = pressure_grow(&grower, opt.grow * 1024, 0,
+				       LIMIT_SECONDS);
+		had_to += need > 0 ? need : 0;
+		pressure_stop(&grower);
+		must(pressure_anon(&movable, opt.grow, NULL), &movable,
+		     "movable pressure");
+		if (pressure_check(&movable))
+			die(-EIO, "data of round %d", i);
+		pressure_stop(&movable);
+		pressure_counters(&after);
+		pressure_delta(&before, &after, &d);
+		moved += d.v[PC_EVACUATE_MIGRATED] < 0 ?
+				 d.v[PC_MIGRATED] :
+				 d.v[PC_EVACUATE_MIGRATED];
+		reclaimed += d.v[PC_PGSTEAL];
+	}
+	result("rounds", "%d", i - killed);
+	result("killed", "%s", killed ? "yes" : "no");
+	result("moved", "%lld", moved);
+	result("had_to_move", "%lld", had_to);
+	result("moved_ratio", "%.2f", had_to ? (double)moved / had_to : 0.0);
+	result("reclaimed", "%lld", reclaimed);
+	end();
+}
+
+/* ---- the allocator's hot paths --------------------------------------------- */
+
+#define HOT_MIB 32L
+#define HOT_PIPE 4096
+#define HOT_ROUNDS 11 /* the first one is not counted */
+
+enum hot { HOT_FAULT, HOT_UNMAP, HOT_PIPE_PAGE, HOT_NR };
+
+static const char *const hot_name[] = { "fault", "unmap", "pipe" };
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Virtual ns for each page of private memory touched and let go of. */
+static void time_faults(char *mem, double *fault, double *unmap)
+{
+	const long nr = HOT_MIB * MIB_PAGES;
+	long long t0, t1, t2;
+	long i;
+
+	t0 = now_ns();
+	for (i = 0; i < nr; i++)
+		*(volatile char *)(mem + i * PAGE) = 1;
+	t1 = now_ns();
+	madvise(mem, nr * PAGE, MADV_DONTNEED);
+	t2 = now_ns();
+	*fault = (double)(t1 - t0) / nr;
+	*unmap = (double)(t2 - t1) / nr;
+}
+
+/*
+ * A packet pipe takes a page for each write, however small, and frees it when
+ * it is read: order 0, unmovable, one by one, and no page is cleared or copied.
+ */
+static double time_pipe(const int *fds)
+{
+	long long start = now_ns();
+	char byte = 0;
+	int i, j;
+
+	for (i = 0; i < HOT_PIPE; i += 16) {
+		for (j = 0; j < 16; j++)
+			if (write(fds[1], &byte, 1) != 1)
+				die(-errno, "write to a pipe");
+		for (j = 0; j < 16; j++)
+			if (read(fds[0], &byte, 1) != 1)
+				die(-errno, "read from a pipe");
+	}
+	return (double)(now_ns() - start) / HOT_PIPE;
+}
+
+static void measure_hot_paths(const char *when)
+{
+	double ns[HOT_NR][HOT_ROUNDS];
+	char key[32], *mem;
+	int fds[2], i, j;
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+	mem = mmap(NULL, HOT_MIB << 20, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED || pipe2(fds, O_DIRECT))
+		die(-errno, "memory and a pipe");
+	madvise(mem, HOT_MIB << 20, MADV_NOHUGEPAGE);
+	for (i = 0; i < HOT_ROUNDS; i++) {
+		time_faults(mem, &ns[HOT_FAULT][i], &ns[HOT_UNMAP][i]);
+		ns[HOT_PIPE_PAGE][i] = time_pipe(fds);
+	}
+	for (j = 0; j < HOT_NR; j++) {
+		qsort(ns[j] + 1, HOT_ROUNDS - 1, sizeof(double), compare);
+		snprintf(key, sizeof(key), "%s_%s_ns", hot_name[j], when);
+		result(key, "%.2f", ns[j][HOT_ROUNDS / 2]);
+		snprintf(key, sizeof(key), "%s_%s_spread_pct", hot_name[j],
+			 when);
+		result(key, "%.3f",
+		       (ns[j][HOT_ROUNDS - 1] - ns[j][1]) * 100.0 /
+			       ns[j][HOT_ROUNDS / 2]);
+	}
+	munmap(mem, HOT_MIB << 20);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void run_hotpath(void)
+{
+	measure_hot_paths("bare");
+	if (!strcmp(keyword, "none"))
+		return;
+	online();
+	measure_hot_paths("online");
+	unplug();
+	measure_hot_paths("after");
+}
+
+/* ---- what evacuation costs -------------------------------------------------- */
+
+#define EVACUATE TRACING "/events/compaction/mm_evacuate_"
+#define MAX_SPANS 65536
+/* A span shorter than that is not worth its microseconds. */
+#define SPAN_PAGES 64
+
+/* "task-pid [000] flags  seconds.microseconds: event: ..." */
+static bool parse_event(const char *line, const char *event, long long *us,
+			char *task, size_t len)
+{
+	const char *at = strstr(line, event), *cpu = strstr(line, " [");
+	long long s, fraction;
+
+	if (!at || !cpu)
+		return false;
+	while (at > line && at[-1] != ' ')
+		at--;
+	if (sscanf(at, "%lld.%lld", &s, &fraction) != 2)
+		return false;
+	*us = s * 1000000 + fraction;
+	snprintf(task, len, "%.*s", (int)(cpu - line), line);
+	return true;
+}
+
+/* The number after `name` in a line, -1 if there is none. */
+static long field(const char *line, const char *name)
+{
+	const char *at = strstr(line, name);
+
+	return at ? atol(at + strlen(name)) : -1;
+}
+
+/*
+ * Virtual ns a page of each span of evacuation, on one CPU, less the time others
+ * ran in between. Returns how many.
+ */
+static int read_spans(double *ns, long *pages)
+{
+	long long us, begin = 0, out = 0, away = 0;
+	char line[512], task[64], begun[64] = "";
+	FILE *f = fopen(TRACING "/trace", "re");
+	long n, pid = -1;
+	int nr = 0;
+
+	while (f && nr < MAX_SPANS && fgets(line, sizeof(line), f)) {
+		if (parse_event(line, ": mm_evacuate_begin:", &us, task,
+				sizeof(task))) {
+			strcpy(begun, task);
+			pid = atol(strrchr(task, '-') + 1);
+			begin = us;
+			away = 0;
+		} else if (parse_event(line, ": sched_switch:", &us, task,
+				       sizeof(task))) {
+			if (field(line, "prev_pid=") == pid)
+				out = us;
+			if (field(line, "next_pid=") == pid)
+				away += us - out;
+		} else if (parse_event(line, ": mm_evacuate_end:", &us, task,
+				       sizeof(task))) {
+			n = field(line, "nr_moved=");
+			*pages += n;
+			if (n >= SPAN_PAGES && !strcmp(begun, task))
+				ns[nr++] = (us - begin - away) * 1000.0 / n;
+			begun[0] = '\0';
+			pid = -1;
+		}
+	}
+	if (f)
+		fclose(f);
+	return nr;
+}
+
+/*
+ * Ordinary memory full of small pages of one process, and kernel memory that
+ * needs room. What the same kernel takes to move as many pages out of a memory
+ * block is the measure for it.
+ */
+static void run_vacate(void)
+{
+	static double ns[MAX_SPANS];
+	struct pressure_counters from, to, d;
+	struct pressure grower;
+	long pages = 0;
+	int nr, ret;
+
+	if (hr_write_file(EVACUATE "begin/enable", "1") ||
+	    hr_write_file(EVACUATE "end/enable", "1") ||
+	    hr_write_file(TRACING "/events/sched/sched_switch/enable", "1")) {
+		result("spans", "-");
+		return;
+	}
+	hr_write_file(TRACING "/buffer_size_kb", "4096");
+	hold();
+	online();
+	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
+	ret = pressure_grow(&grower, opt.grow * 1024, 0, LIMIT_SECONDS);
+	hr_write_file(TRACING "/tracing_on", "0");
+	nr = read_spans(ns, &pages);
+	qsort(ns, nr, sizeof(*ns), compare);
+	result("killed", "%s", ret ? "yes" : "no");
+	result("spans", "%d", nr);
+	result("spans_moved", "%ld", pages);
+	if (nr) {
+		/* An instruction takes 2 ns. */
+		result("vacate_minsn", "%.2f", ns[nr / 2] * 512 / 2 / 1e6);
+		result("vacate_minsn_best", "%.2f", ns[0] * 512 / 2 / 1e6);
+		result("vacate_minsn_p90", "%.2f",
+		       ns[nr * 9 / 10] * 512 / 2 / 1e6);
+	}
+	pressure_stop(&grower);
+	result_kswapd();
+	pressure_counters(&from);
+	unplug();
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &d);
+	if (d.v[PC_MIGRATED] > 0)
+		result("offline_minsn", "%.2f",
+		       (double)d.v[PC_NS] / d.v[PC_MIGRATED] * 512 / 2 / 1e6);
+	check();
+}
+
+/* ---- start --------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} scenarios[] = {
+	{ "files", run_files },	      { "grow", run_grow },
+	{ "reserves", run_reserves }, { "idle", run_idle },
+	{ "pingpong", run_pingpong }, { "hotpath", run_hotpath },
+	{ "vacate", run_vacate },
+};
+#define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+
+static void set_option(char *word)
+{
+	char *value = strchr(word, '=');
+	unsigned int i;
+
+	if (!value)
+		die(-EINVAL, "%s: no value", word);
+	*value++ = '\0';
+	if (!strcmp(word, "keyword")) {
+		keyword = value;
+		return;
+	}
+	for (i = 0; i < NR_OPTIONS; i++) {
+		if (!strcmp(word, options[i].name)) {
+			*options[i].value = atol(value);
+			return;
+		}
+	}
+	die(-EINVAL, "no option %s", word);
+}
+
+static void describe_machine(void)
+{
+	char cmdline[2048] = "";
+	struct utsname u;
+
+	uname(&u);
+	hr_read_file("/proc/cmdline", cmdline, sizeof(cmdline));
+	result("kernel", "%s %s", u.release, u.version);
+	result("cmdline", "%s", strtok(cmdline, "\n"));
+}
+
+int main(int argc, char **argv)
+{
+	char *word, *name;
+	unsigned int i;
+	int ret;
+
+	setlinebuf(stdout);
+	if (argc != 2 || !getenv("HR_RUN"))
+		die(-EINVAL, "usage, in a guest: bench <scenario>[,...]");
+	name = strtok(argv[1], ",");
+	while ((word = strtok(NULL, ",")))
+		set_option(word);
+	describe_machine();
+	ret = hr_write_file("/sys/kernel/mm/lru_gen/enabled",
+			    opt.mglru ? "y" : "n");
+	if (ret)
+		die(ret, "choose the LRU implementation");
+	/* Whom the OOM killer is to choose says so itself. */
+	ret = hr_write_file("/proc/self/oom_score_adj", "-1000");
+	if (ret)
+		die(ret, "be spared by the OOM killer");
+	watch_for_kill();
+	find_blocks();
+	for (i = 0; i < NR_SCENARIOS; i++) {
+		if (strcmp(name, scenarios[i].name))
+			continue;
+		scenarios[i].run();
+		return 0;
+	}
+	die(-EINVAL, "no scenario %s", name);
+}

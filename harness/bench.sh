@@ -1,0 +1,215 @@
+#!/bin/sh
+# make bench: the rows of qemu-configs/bench, each in one guest per column, the
+# raw numbers in $BUILD/bench/raw.tsv, the curves in samples.tsv, and the table.
+#
+#	harness/bench.sh
+#	harness/bench.sh --table	of the numbers that are there
+#
+# Time in the guests is virtual (qemu-configs/icount.args), hence the same on a
+# busy host, and guests may run side by side.
+#
+# With BENCH= the other rows of the table are those measured before, on the same
+# images and machines. Exit status 0 if every row has what it needs, 3 if it
+# could not run, else 1.
+#
+# Environment: as for guest.sh, and
+#	BENCH		rows or patterns (a,b*), empty: all
+#	JOBS		guests at a time
+#	STOCK OPTION_N	object directories of the other two kernels
+set -u
+
+harness=$(cd "$(dirname "$0")" && pwd)
+matrix=$harness/../qemu-configs/bench
+: "${BUILD:=build/${SERIES:-6.12}}"
+: "${OUT:=$BUILD/out}"
+: "${STOCK:=$BUILD/out-stock}"
+: "${OPTION_N:=$BUILD/out-n}"
+: "${TIMEOUT_MUL:=1}"
+: "${QEMU:=qemu-system-x86_64}"
+: "${ACCEL:=}"
+[ -n "$ACCEL" ] || ACCEL=icount
+dir=$BUILD/bench
+raw=$dir/raw.tsv
+export BUILD STOCK OPTION_N TIMEOUT_MUL QEMU ACCEL
+
+fail() {
+	echo "bench: $*" >&2
+	exit 3
+}
+
+objects() {
+	case $1 in
+	stock)	echo "$STOCK" ;;
+	n)	echo "$OPTION_N" ;;
+	*)	echo "$OUT" ;;
+	esac
+}
+
+# Sets EXTRA and APPEND: the machine as options for QEMU and the kernel.
+set_machine() {
+	m=512 vmem=0 dimm=0 node=0 smp=2 APPEND=
+	for word in $(echo "$1" | tr ',' ' '); do
+		case $word in
+		word=*)	APPEND="$APPEND ${word#word=}" ;;
+		m=*|vmem=*|dimm=*|node=*|smp=*)
+			eval "${word%%=*}=\${word#*=}" ;;
+		*)	fail "$word: not part of a machine" ;;
+		esac
+	done
+	case $2 in
+	cma*)
+		APPEND="$APPEND cma=${dimm}M"
+		m=$((m + dimm)) dimm=0
+		;;
+	esac
+	# reserve=off: most of it is never touched.
+	EXTRA="-m ${m}M,slots=4,maxmem=64G
+-smp $smp"
+	[ "$node" = 0 ] || EXTRA="$EXTRA
+-object memory-backend-ram,id=ram0,size=${m}M
+-numa node,nodeid=0,cpus=0-$((smp - 1)),memdev=ram0
+-numa node,nodeid=1"
+	[ "$vmem" = 0 ] || EXTRA="$EXTRA
+-object memory-backend-ram,id=vmem0,size=${vmem}M,reserve=off
+-device virtio-mem-pci,id=vm0,memdev=vmem0,node=$node,block-size=2M,requested-size=${vmem}M"
+	[ "$dimm" = 0 ] || EXTRA="$EXTRA
+-object memory-backend-ram,id=mdimm0,size=${dimm}M,reserve=off
+-device pc-dimm,id=dimm0,memdev=mdimm0,node=$node"
+}
+
+# setup SCENARIO MACHINE KERNEL: what a number depends on, except bench.c.
+setup() {
+	echo "$1 $2 $(sha256sum <"$(objects "$3")/arch/x86/boot/bzImage" | cut -c1-16)"
+}
+
+# The sites of the static key in the paths that row k is about.
+static_key() {
+	[ -r "$OUT/mm/page_alloc.o" ] || return 0
+	"$harness/static-key.sh" "$OUT/mm/page_alloc.o" |
+		sed -n 's/^\([0-9]*\) sites.* \([0-9]*\) of them no no-op$/key_sites\t\1\nkey_no_nops\t\2/p'
+}
+
+# xargs calls us back for each guest: its numbers to a file of its own, and one
+# line of progress.
+if [ "${1:-}" = --guest ]; then
+	row=$2 scenario=$3 machine=$4 kernel=${5%%:*} keyword=${5#*:}
+	NAME=bench-$row-$kernel-$keyword
+	out=$dir/$row.$kernel.$keyword
+	set_machine "$machine" "$keyword"
+	OUT=$(objects "$kernel")
+	# Virtual time passes at once in a guest that waits for its hypervisor.
+	: "${SILENCE_LIMIT:=600}" "${RUN_LIMIT:=1800}"
+	ALLOW=$harness/bench.allow
+	export NAME EXTRA APPEND OUT SILENCE_LIMIT RUN_LIMIT ALLOW
+	"$harness/guest.sh" bench "bench:$scenario,plug=$((vmem + dimm)),keyword=$keyword" >"$out.log" 2>&1
+	status=$?
+	# What a guest said before it was lost is no result.
+	case $status in
+	0)
+		sed -n 's/^RESULT \([^ ]*\) /\1\t/p' "$BUILD/logs/$NAME/tap"
+		[ "$scenario" != hotpath ] || static_key
+		;;
+	*)	printf 'lost\t%s\n' "$status" ;;
+	esac | tr -d '\r' | sed "s/^/$row\t$kernel\t$keyword\t/" >"$out"
+	seconds=$(cat "$BUILD/logs/$NAME/seconds" 2>/dev/null)
+	verdict=ended
+	[ $status -eq 0 ] || verdict="FAILED (status $status: $out.log)"
+	printf '%s\t%s\t%s\t%s\t%s\n' "$row" "$kernel" "$keyword" host_seconds "$seconds" \
+		"$row" "$kernel" "$keyword" setup "$(setup "$scenario" "$machine" "$kernel")" \
+		"$row" "$kernel" "$keyword" command "$(cat "$BUILD/logs/$NAME/qemu.sh")" >>"$out"
+	echo "  $row $kernel $keyword: $verdict after $seconds s"
+	exit 0
+fi
+
+wanted() {
+	[ -n "${BENCH:-}" ] || return 0
+	for pattern in $(echo "$BENCH" | tr ',' ' '); do
+		# shellcheck disable=SC2254 # a pattern it is
+		case $1 in
+		$pattern) return 0 ;;
+		esac
+	done
+	return 1
+}
+
+# "<row> <scenario> <machine> <kernel>:<keyword>" for each guest there could be.
+guests() {
+	grep '^run' "$matrix" | while read -r _ row scenario machine columns; do
+		for column in $columns; do
+			echo "$row $scenario $machine $column"
+		done
+	done
+}
+
+# Those to boot.
+plan() {
+	guests | while read -r row rest; do
+		! wanted "$row" || echo "$row $rest"
+	done
+}
+
+# "<row> <kernel> <keyword>" of those with a result that holds.
+results() {
+	guests | while read -r row scenario machine column; do
+		kernel=${column%%:*} keyword=${column#*:}
+		image=$(objects "$kernel")/arch/x86/boot/bzImage
+		[ ! -r "$image" ] ||
+			! grep -qF "	setup	$(setup "$scenario" "$machine" "$kernel")" \
+				"$dir/$row.$kernel.$keyword" 2>/dev/null ||
+			echo "$row $kernel $keyword"
+	done
+}
+
+describe() {
+	echo "# $("$QEMU" --version | head -n 1)"
+	echo "# $(uname -m), accelerator $ACCEL"
+	for kernel in stock n patched; do
+		objects=$(objects $kernel)
+		[ -r "$objects/arch/x86/boot/bzImage" ] || continue
+		echo "# $kernel: image $(sha256sum <"$objects/arch/x86/boot/bzImage" |
+			cut -c1-16), config $(sha256sum <"$objects/.config" | cut -c1-16)"
+	done
+}
+
+run() {
+	mkdir -p "$dir"
+	plan >"$dir/plan"
+	[ -s "$dir/plan" ] || fail "BENCH=$BENCH names no row of qemu-configs/bench"
+	while read -r row _ _ column; do
+		image=$(objects "${column%%:*}")/arch/x86/boot/bzImage
+		[ -r "$image" ] || fail "$image is missing (make bench)"
+		rm -f "$dir/$row.${column%%:*}.${column#*:}"
+	done <"$dir/plan"
+	echo "$(wc -l <"$dir/plan") guests, ${JOBS:-1} at a time; logs: $BUILD/logs/bench-*/"
+	xargs -r -P "${JOBS:-1}" -L 1 "$0" --guest <"$dir/plan"
+}
+
+collect() {
+	results >"$dir/results"
+	{
+		describe
+		printf 'row\tkernel\tkeyword\tkey\tvalue\n'
+		while read -r row kernel keyword; do
+			cat "$dir/$row.$kernel.$keyword"
+		done <"$dir/results"
+	} >"$raw"
+	{
+		printf 'row\tkernel\tkeyword\tdone\tus\tfree_ordinary_mib\tfree_other_mib\n'
+		while read -r row kernel keyword; do
+			sed -n "s/^SAMPLE /$row $kernel $keyword /p" \
+				"$BUILD/logs/bench-$row-$kernel-$keyword/tap" |
+				tr -d '\r' | tr ' ' '\t'
+		done <"$dir/results"
+	} >"$dir/samples.tsv"
+}
+
+if [ "${1:-}" != --table ]; then
+	run
+	collect
+fi
+[ -r "$raw" ] || fail "no $raw (make bench)"
+echo
+awk -f "$harness/bench.awk" "$raw" "$matrix"
+status=$?
+echo "Raw numbers: $raw"
+exit $status
