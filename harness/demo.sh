@@ -41,7 +41,7 @@ story() {
 	pid=$!
 	pids="$pids $pid"
 }
-story=files,anon=330,limit=600000
+story=files,anon=330,plug=1024,limit=600000
 
 # told KEYWORD PID: what became of it.
 told() {
