@@ -203,11 +203,12 @@ collect() {
 	} >"$dir/samples.tsv"
 }
 
-if [ "${1:-}" != --table ]; then
+if [ "${1:-}" = --table ]; then
+	[ -d "$dir" ] || fail "no $dir (make bench)"
+else
 	run
-	collect
 fi
-[ -r "$raw" ] || fail "no $raw (make bench)"
+collect
 echo
 awk -f "$harness/bench.awk" "$raw" "$matrix"
 status=$?
