@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * This test will prove that user memory leaves ordinary memory when the kernel
+ * Proves that user memory leaves ordinary memory when the kernel
  * needs room there, whatever kind of memory it is and whoever asks, and that it
  * stays where it is when nobody needs room.
  *

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * This test will prove that movable-only memory (hot-removable, or ZONE_MOVABLE)
+ * Proves that movable-only memory (hot-removable, or ZONE_MOVABLE)
  * is no loss to the kernel when memory gets short: nothing is killed as long as
  * movable pages could leave ordinary memory, and nothing is reclaimed that is of
  * no use to who needs memory.
