@@ -54,6 +54,7 @@ enum pressure_counter {
 	PC_EVACUATE_MIGRATED,
 	PC_EVACUATE_FAILED,
 	PC_EVACUATE_CROSS_NODE,
+	PC_THROTTLED, /* had to wait for reserves: pgscan_direct_throttle */
 	PC_REFAULT, /* workingset_refault_anon and _file */
 	PC_KSWAPD_MS, /* CPU time of all kswapds, in steps of 10 ms */
 	PC_FREE, /* pages, from here on: levels, not events */
@@ -73,6 +74,8 @@ struct pressure_counters {
 /* "evacuate_stall" and so on, for output. */
 const char *pressure_counter_name(enum pressure_counter counter);
 void pressure_counters(struct pressure_counters *now);
+/* Let kswapd run on these CPUs only, a mask. */
+int pressure_kswapd_on(unsigned long cpus);
 /* Differences of everything, levels included. */
 void pressure_delta(const struct pressure_counters *from,
 		    const struct pressure_counters *to,
@@ -148,6 +151,11 @@ int pressure_files(struct pressure *p, const struct pressure_options *options);
  */
 int pressure_noio(struct pressure *p, const struct pressure_options *options);
 /*
+ * Inodes of ext4, which asks for them with GFP_NOFS, of files that are open and
+ * have no name: counted by the file, each of which takes more than a KiB.
+ */
+int pressure_nofs(struct pressure *p, const struct pressure_options *options);
+/*
  * Let it grow until it has done `target` units in all. When it has done `mark`
  * of them (0: never) it fills shared->at_mark. Returns 0 when there, 1 if it
  * was killed by the OOM killer, -ETIMEDOUT, or why it could not go on.
@@ -205,6 +213,8 @@ long pressure_watermark_pages(const char *name);
 #define VERDICT_MS 10000
 
 #define SCENE_BLOCKS 16
+/* An instance of its own: the traces of others stay as they are. */
+#define SCENE_TRACE "/sys/kernel/tracing/instances/hr-scene"
 #define SCENE_CGROUP "/sys/fs/cgroup/hr-scene"
 
 /* Zeroed at first; scene_end() undoes all of it, in any state. */
@@ -213,17 +223,27 @@ struct scene {
 	struct pressure anon, other, grower;
 	char lru_gen[16], thp[16]; /* what it was */
 	int zram; /* number + 1 */
-	bool cgroup;
+	bool cgroup, trace;
 };
 
-/* Why memory onlined by this keyword can do nothing for this kernel, or NULL. */
-const char *scene_reason_to_skip(const char *keyword);
-/* "y" or "n"; -ENOENT: no CONFIG_LRU_GEN. */
-int scene_lru_gen(struct scene *s, const char *value);
+/*
+ * Memory will be onlined by this keyword, lru_gen is to be "y", "n" or as it is
+ * (NULL), and there is to be swap. Returns what this kernel needs for that, or
+ * NULL.
+ */
+const char *scene_needs(struct scene *s, const char *keyword,
+			const char *lru_gen, bool swap);
 /* Huge pages for who asks: off by default in guests below 512 MiB. */
 int scene_thp(struct scene *s);
 /* SCENE_CGROUP, with that controller. */
 int scene_cgroup(struct scene *s, const char *controller);
+/* SCENE_TRACE "/trace" is to have what happens there from now on: "oom/...". */
+int scene_trace(struct scene *s, const char *event);
+/* Its limit, its usage (rounded up), and how often the limit was met. */
+int scene_cgroup_max(unsigned long mib);
+unsigned long scene_cgroup_mib(void);
+/* "max 3 oom 1", in a static buffer. */
+const char *scene_cgroup_limits(void);
 /* Is there that much to plug? For those who do it late. */
 bool scene_can_plug(unsigned long mib);
 /* Take so much that is offline; false if it is less. */
@@ -255,6 +275,18 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 }
 
 /* For the bodies of tests, with kselftest_harness.h. */
+
+#define SCENE(fixture)                                                 \
+	FIXTURE(fixture)                                               \
+	{                                                              \
+		struct scene s;                                        \
+	};                                                             \
+	FIXTURE_TEARDOWN(fixture)                                      \
+	{                                                              \
+		scene_end(&self->s);                                   \
+		EXPECT_EQ(0, hr_return_blocks());                      \
+	}                                                              \
+	_Static_assert(1, "ends with a semicolon")
 
 #define START(p, what, ...)                                        \
 	do {                                                       \

@@ -23,6 +23,9 @@
  * ratio: half of ordinary memory is the kernel's when everything is full of user
  * memory, however much there is of that.
  *
+ * usable: kswapd's failures and the reserves that direct reclaim waits for are
+ * judged by what the kernel can use.
+ *
  * nodes: plugged memory is a node of its own; what is bound stays where it is.
  *
  * After each, kswapd sleeps within a second, all that was plugged comes back,
@@ -34,8 +37,14 @@
  * - full: killed with 82 of 321 MiB
  * - nodes (numa guest): killed with 30 of 496 MiB and 810 MiB free
  */
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "../kselftest_harness.h"
 
@@ -62,14 +71,13 @@ static long make_sample(struct pressure *files)
 	return delta.v[PC_SLAB] * PAGE_KIB * 1024 / SAMPLE_FILES;
 }
 
-FIXTURE(kill)
-{
-	struct scene s;
-};
+SCENE(kill);
 
 FIXTURE_VARIANT(kill)
 {
 	const char *keyword;
+	const char *lru_gen;
+	bool swap;
 };
 
 FIXTURE_VARIANT_ADD(kill, hotremove){
@@ -80,20 +88,22 @@ FIXTURE_VARIANT_ADD(kill, movable){
 	.keyword = "online_movable",
 };
 
+/* Compressed, user memory would fit where it is. It is not to be touched. */
+FIXTURE_VARIANT_ADD(kill, lru_gen_swap){
+	.keyword = "online_hotremove",
+	.lru_gen = "y",
+	.swap = true,
+};
+
 FIXTURE_SETUP(kill)
 {
-	const char *reason = scene_reason_to_skip(variant->keyword);
+	const char *needs = scene_needs(&self->s, variant->keyword,
+					variant->lru_gen, variant->swap);
 
-	if (reason)
-		SKIP(return, "%s", reason);
+	if (needs)
+		SKIP(return, "%s", needs);
 	if (!scene_can_plug(KILL_PLUG_MIB))
 		SKIP(return, "needs %lu MiB to plug", KILL_PLUG_MIB);
-}
-
-FIXTURE_TEARDOWN(kill)
-{
-	scene_end(&self->s);
-	EXPECT_EQ(0, hr_return_blocks());
 }
 
 TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
@@ -152,10 +162,7 @@ TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
 
 /* ---- cache --------------------------------------------------------------- */
 
-FIXTURE(cache)
-{
-	struct scene s;
-};
+SCENE(cache);
 
 FIXTURE_VARIANT(cache)
 {
@@ -187,21 +194,31 @@ FIXTURE_VARIANT_ADD(cache, lru_gen_reader){
 };
 
 #define CACHE_PLUG_MIB 512UL
-FIXTURE_SETUP(cache)
-{
-	const char *reason = scene_reason_to_skip(variant->keyword);
-	struct scene *s = &self->s;
 
-	if (reason)
-		SKIP(return, "%s", reason);
-	/* Without CONFIG_LRU_GEN there is one kind of LRU. */
-	scene_lru_gen(s, variant->lru_gen);
+/* What the grower's last retry was justified by: pages, or -1. */
+static long last_reclaimable(void)
+{
+	FILE *f = fopen(SCENE_TRACE "/trace", "re");
+	long reclaimable = -1;
+	char line[512], *at;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		at = strstr(line, "reclaimable=");
+		if (at && strstr(line, PRESSURE_GROWER "-"))
+			reclaimable = atol(at + strlen("reclaimable="));
+	}
+	if (f)
+		fclose(f);
+	return reclaimable;
 }
 
-FIXTURE_TEARDOWN(cache)
+FIXTURE_SETUP(cache)
 {
-	scene_end(&self->s);
-	EXPECT_EQ(0, hr_return_blocks());
+	const char *needs = scene_needs(&self->s, variant->keyword,
+					variant->lru_gen, false);
+
+	if (needs)
+		SKIP(return, "%s", needs);
 }
 
 TEST_F_TIMEOUT(cache, survives_a_kill, 300)
@@ -210,7 +227,7 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	struct scene *s = &self->s;
 	struct pressure *grower = &s->grower;
 	struct pressure_counters delta, after;
-	long capacity, inside, left, of_cache, outside;
+	long capacity, inside, left, of_cache, outside, reclaimable;
 
 	PLUG(s, variant->keyword, CACHE_PLUG_MIB);
 	START(grower, unmovable, NULL);
@@ -226,6 +243,7 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	TH_LOG("%ld of %ld pages of cache are in plugged memory", inside,
 	       of_cache);
 	ASSERT_GE(inside, percent(of_cache, 80));
+	ASSERT_EQ(0, scene_trace(s, "oom/reclaim_retry_zone"));
 
 	ASSERT_EQ(1, pressure_grow(grower, NO_END, 0, GROW_SECONDS))
 	TH_LOG("%s", pressure_why(grower));
@@ -243,6 +261,10 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	EXPECT_GE(left, percent(inside, 95));
 	EXPECT_LE(delta.v[PC_PGSTEAL], percent(inside, 5) + outside);
 	EXPECT_LE(pressure_verdict_ms(grower), VERDICT_MS);
+	reclaimable = last_reclaimable();
+	TH_LOG("%ld pages seemed reclaimable at last", reclaimable);
+	EXPECT_LE(0, reclaimable);
+	EXPECT_LE(reclaimable, percent(inside, 5) + outside);
 	if (!variant->loop)
 		EXPECT_GE(pressure_resident(&s->other), percent(inside, 95));
 	EXPECT_REST();
@@ -264,15 +286,13 @@ static bool several_nodes(void)
 
 /* ---- full ---------------------------------------------------------------- */
 
-FIXTURE(full)
-{
-	struct scene s;
-};
+SCENE(full);
 
 FIXTURE_VARIANT(full)
 {
 	const char *keyword;
 	const char *lru_gen;
+	bool swap;
 };
 
 FIXTURE_VARIANT_ADD(full, hotremove){
@@ -290,25 +310,23 @@ FIXTURE_VARIANT_ADD(full, movable){
 	.lru_gen = "n",
 };
 
+FIXTURE_VARIANT_ADD(full, swap){
+	.keyword = "online_hotremove",
+	.lru_gen = "n",
+	.swap = true,
+};
+
 #define FULL_PLUG_MIB 256UL
 
 FIXTURE_SETUP(full)
 {
-	const char *reason = scene_reason_to_skip(variant->keyword);
-	struct scene *s = &self->s;
+	const char *needs = scene_needs(&self->s, variant->keyword,
+					variant->lru_gen, variant->swap);
 
-	if (reason)
-		SKIP(return, "%s", reason);
+	if (needs)
+		SKIP(return, "%s", needs);
 	if (several_nodes())
 		SKIP(return, FAR_ROOM);
-	/* Without CONFIG_LRU_GEN there is one kind of LRU. */
-	scene_lru_gen(s, variant->lru_gen);
-}
-
-FIXTURE_TEARDOWN(full)
-{
-	scene_end(&self->s);
-	EXPECT_EQ(0, hr_return_blocks());
 }
 
 TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
@@ -389,10 +407,11 @@ FIXTURE_VARIANT_ADD(ratio, movable_4){
 
 FIXTURE_SETUP(ratio)
 {
-	const char *reason = scene_reason_to_skip(variant->keyword);
+	const char *needs =
+		scene_needs(&self->s, variant->keyword, NULL, false);
 
-	if (reason)
-		SKIP(return, "%s", reason);
+	if (needs)
+		SKIP(return, "%s", needs);
 	if (!hr_qmp_available() || hr_vmem_size_mib("vm0"))
 		SKIP(return, "needs an empty virtio-mem device vm0");
 	if (several_nodes())
@@ -459,12 +478,156 @@ TEST_F_TIMEOUT(ratio, half_is_for_the_kernel, 600)
 	ALL_COMES_BACK(s);
 }
 
+/* ---- usable --------------------------------------------------------------- */
+
+SCENE(usable);
+
+#define USABLE_PLUG_MIB 256UL
+
+FIXTURE_SETUP(usable)
+{
+	const char *needs =
+		scene_needs(&self->s, "online_hotremove", "n", false);
+
+	if (needs)
+		SKIP(return, "%s", needs);
+	if (several_nodes())
+		SKIP(return, FAR_ROOM);
+}
+
+/* Has kswapd given up, on any node? */
+static bool given_up(void)
+{
+	return hr_zoneinfo(-1, NULL, "node_unreclaimable:") > 0;
+}
+
+/* Grow until so much ordinary memory is free and stays so; 0 or an error. */
+static int grow_until_free(struct pressure *p, long pages)
+{
+	struct pressure_counters now;
+	long over = MIB_PAGES;
+	int ret = 0;
+
+	for (pressure_counters(&now); !ret && over > 0;
+	     pressure_counters(&now)) {
+		over = now.v[PC_FREE_ORDINARY] - pages;
+		if (over > 0)
+			ret = pressure_grow(p, pressure_done(p) +
+						       over * PAGE_KIB, 0,
+					    GROW_SECONDS);
+		else
+			/* Does somebody make more of it? */
+			poll(NULL, 0, 200);
+	}
+	return ret;
+}
+
+/*
+ * Ordinary memory is short, and holds nothing that could be moved or reclaimed:
+ * page cache elsewhere is no reason for kswapd to go on. It comes back to work
+ * when there is something to do again.
+ */
+TEST_F_TIMEOUT(usable, kswapd_gives_up_and_comes_back, 300)
+{
+	struct scene *s = &self->s;
+	struct pressure_counters delta;
+	unsigned long want;
+
+	PLUG(s, "online_hotremove", USABLE_PLUG_MIB);
+	START(&s->other, cache, percent(USABLE_PLUG_MIB, 60), NULL);
+	START(&s->grower, unmovable, NULL);
+	ASSERT_EQ(0, grow_until_free(&s->grower,
+				     (pressure_watermark_pages("min") +
+				      pressure_watermark_pages("low")) /
+					     2))
+	TH_LOG("%s", pressure_why(&s->grower));
+	EXPECT_REST();
+	EXPECT_TRUE(given_up());
+	pressure_stop(&s->grower);
+
+	START(&s->anon, anon, scene_anon_mib(50, USABLE_PLUG_MIB), NULL);
+	START(&s->grower, unmovable, NULL);
+	want = percent(pressure_capacity_pages(), 90);
+	ASSERT_EQ(0, pressure_grow(&s->grower, want * PAGE_KIB, 0,
+				   GROW_SECONDS));
+	pressure_delta(&s->grower.shared->start, &s->grower.shared->last,
+		       &delta);
+	TH_LOG("%s", pressure_described(&s->grower.shared->start,
+					&s->grower.shared->last));
+	EXPECT_FALSE(given_up());
+	/* Most of it is kswapd's work again: a stall moves a pageblock. */
+	EXPECT_LE(delta.v[PC_EVACUATE_STALL] * 512,
+		  delta.v[PC_EVACUATE_MIGRATED] / 2);
+	EXPECT_REST();
+	ALL_COMES_BACK(s);
+}
+
+/* Queued signals, asked for with GFP_ATOMIC, take what others may not have. */
+static int take_reserves(long until_free)
+{
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	const union sigval nothing = { 0 };
+	struct pressure_counters now;
+	sigset_t blocked;
+	int i;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGRTMIN);
+	if (sigprocmask(SIG_BLOCK, &blocked, NULL) ||
+	    setrlimit(RLIMIT_SIGPENDING, &all))
+		return -errno;
+	do {
+		for (i = 0; i < 512; i++)
+			if (sigqueue(getpid(), SIGRTMIN, nothing))
+				return -errno;
+		pressure_counters(&now);
+	} while (now.v[PC_FREE_ORDINARY] > until_free);
+	return 0;
+}
+
+/*
+ * Who reclaims has to wait while the reserves for it are half gone, however much
+ * is free that they cannot be taken from. kswapd would fill them up: this does
+ * not let it run.
+ */
+TEST_F_TIMEOUT(usable, direct_reclaim_waits_for_reserves, 120)
+{
+	const struct sched_param first = { .sched_priority = 1 };
+	const struct sched_param none = { 0 };
+	const cpu_set_t cpu0 = { { 1 } };
+	struct scene *s = &self->s;
+	struct pressure_counters from, to, delta;
+	int ret, fds[2];
+
+	PLUG(s, "online_hotremove", USABLE_PLUG_MIB);
+	START(&s->other, cache, percent(USABLE_PLUG_MIB, 60), NULL);
+	ASSERT_LT(0, pressure_file_pages_in(s->blocks, s->nr));
+	START(&s->grower, unmovable, NULL);
+	ASSERT_EQ(0, grow_until_free(&s->grower,
+				     pressure_watermark_pages("low") + 128));
+	pressure_counters(&from);
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(0, pressure_kswapd_on(1));
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu0), &cpu0));
+	ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &first));
+	ret = take_reserves(percent(pressure_watermark_pages("min"), 45));
+	/* An ordinary request. It ends with a kill, which is legitimate. */
+	if (!ret && write(fds[1], "w", 1) != 1)
+		ret = -errno;
+	sched_setscheduler(0, SCHED_OTHER, &none);
+	pressure_kswapd_on(-1UL);
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &delta);
+	TH_LOG("%lld of %ld pages left: %s", to.v[PC_FREE_ORDINARY],
+	       pressure_watermark_pages("min"),
+	       pressure_described(&from, &to));
+	EXPECT_EQ(0, ret);
+	EXPECT_LT(0, delta.v[PC_THROTTLED]);
+}
+
 /* ---- nodes ---------------------------------------------------------------- */
 
-FIXTURE(nodes)
-{
-	struct scene s;
-};
+SCENE(nodes);
 
 FIXTURE_VARIANT(nodes)
 {
@@ -491,10 +654,11 @@ FIXTURE_VARIANT_ADD(nodes, movable){
 
 FIXTURE_SETUP(nodes)
 {
-	const char *reason = scene_reason_to_skip(variant->keyword);
+	const char *needs =
+		scene_needs(&self->s, variant->keyword, NULL, false);
 
-	if (reason)
-		SKIP(return, "%s", reason);
+	if (needs)
+		SKIP(return, "%s", needs);
 	if (!several_nodes())
 		SKIP(return, "needs a second node");
 	if (variant->cpuset) {
@@ -502,12 +666,6 @@ FIXTURE_SETUP(nodes)
 			SKIP(return, "needs CONFIG_CPUSETS");
 		ASSERT_EQ(0, hr_write_file(SCENE_CGROUP "/cpuset.mems", "0"));
 	}
-}
-
-FIXTURE_TEARDOWN(nodes)
-{
-	scene_end(&self->s);
-	EXPECT_EQ(0, hr_return_blocks());
 }
 
 TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
