@@ -1060,6 +1060,28 @@ void pressure_stop(struct pressure *p)
 #define CGROUP "/sys/fs/cgroup"
 #define LRU_GEN "/sys/kernel/mm/lru_gen/enabled"
 
+int scene_set(struct scene *s, const char *file, const char *value)
+{
+	char old[64], *open, *close;
+	int ret = hr_read_file(file, old, sizeof(old));
+
+	if (ret < 0)
+		return ret;
+	if (s->nr_set == SCENE_KNOBS)
+		return -ENOSPC;
+	/* "always [madvise] never" means madvise. */
+	open = strchr(old, '[');
+	close = strchr(old, ']');
+	if (open && close)
+		*close = '\0';
+	snprintf(s->set[s->nr_set].was, sizeof(s->set[0].was), "%.31s",
+		 open ? open + 1 : old);
+	ret = hr_write_file(file, value);
+	if (!ret)
+		s->set[s->nr_set++].file = file;
+	return ret;
+}
+
 #define SWAP_BYTES (64 * MIB)
 
 const char *scene_needs(struct scene *s, const char *keyword,
@@ -1070,40 +1092,15 @@ const char *scene_needs(struct scene *s, const char *keyword,
 	/* Movable-only memory serves both words, but without evacuation neither. */
 	if (!hr_supported() && hr_vmstat("evacuate_blocks") < 0)
 		return "needs a kernel that evacuates";
-	if (lru_gen &&
-	    hr_read_file(LRU_GEN, s->lru_gen, sizeof(s->lru_gen)) >= 0) {
-		hr_write_file(LRU_GEN, lru_gen);
-	} else {
-		s->lru_gen[0] = '\0';
-		/* Without it there is one kind of LRU. */
-		if (lru_gen && *lru_gen == 'y')
-			return "needs CONFIG_LRU_GEN";
-	}
+	/* Without it there is one kind of LRU. */
+	if (lru_gen && scene_set(s, LRU_GEN, lru_gen) && *lru_gen == 'y')
+		return "needs CONFIG_LRU_GEN";
 	if (swap) {
 		s->zram = 1 + hr_zram_swapon(SWAP_BYTES);
 		if (s->zram <= 0)
 			return "needs CONFIG_SWAP and CONFIG_ZRAM";
 	}
 	return NULL;
-}
-
-#define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
-
-int scene_thp(struct scene *s)
-{
-	char now[64], *open, *close;
-	int ret = hr_read_file(THP_ENABLED, now, sizeof(now));
-
-	if (ret < 0)
-		return ret;
-	/* "always [madvise] never" means madvise. */
-	open = strchr(now, '[');
-	close = strchr(now, ']');
-	if (!open || !close)
-		return -EPROTO;
-	*close = '\0';
-	snprintf(s->thp, sizeof(s->thp), "%.15s", open + 1);
-	return hr_write_file(THP_ENABLED, "madvise");
 }
 
 int scene_cgroup(struct scene *s, const char *controller)
@@ -1221,10 +1218,8 @@ void scene_end(struct scene *s)
 	pressure_stop(&s->grower);
 	pressure_stop(&s->other);
 	pressure_stop(&s->anon);
-	if (s->lru_gen[0])
-		hr_write_file(LRU_GEN, s->lru_gen);
-	if (s->thp[0])
-		hr_write_file(THP_ENABLED, s->thp);
+	while (s->nr_set--)
+		hr_write_file(s->set[s->nr_set].file, s->set[s->nr_set].was);
 	if (s->zram > 0)
 		hr_zram_swapoff(s->zram - 1);
 	if (s->cgroup)

@@ -213,6 +213,7 @@ long pressure_watermark_pages(const char *name);
 #define VERDICT_MS 10000
 
 #define SCENE_BLOCKS 16
+#define SCENE_KNOBS 4
 /* An instance of its own: the traces of others stay as they are. */
 #define SCENE_TRACE "/sys/kernel/tracing/instances/hr-scene"
 #define SCENE_CGROUP "/sys/fs/cgroup/hr-scene"
@@ -221,7 +222,11 @@ long pressure_watermark_pages(const char *name);
 struct scene {
 	int blocks[SCENE_BLOCKS], nr;
 	struct pressure anon, other, grower;
-	char lru_gen[16], thp[16]; /* what it was */
+	struct {
+		const char *file;
+		char was[32];
+	} set[SCENE_KNOBS];
+	int nr_set;
 	int zram; /* number + 1 */
 	bool cgroup, trace;
 };
@@ -233,8 +238,8 @@ struct scene {
  */
 const char *scene_needs(struct scene *s, const char *keyword,
 			const char *lru_gen, bool swap);
-/* Huge pages for who asks: off by default in guests below 512 MiB. */
-int scene_thp(struct scene *s);
+/* Write to a file of /proc/sys or /sys until the end. */
+int scene_set(struct scene *s, const char *file, const char *value);
 /* SCENE_CGROUP, with that controller. */
 int scene_cgroup(struct scene *s, const char *controller);
 /* SCENE_TRACE "/trace" is to have what happens there from now on: "oom/...". */
