@@ -116,12 +116,13 @@ FIXTURE_SETUP(room)
 					variant->swap);
 
 	if (needs)
-		SKIP(return, "%s", needs);
+		SCENE_SKIP(&self->s, "%s", needs);
 	/* Off by default in guests below 512 MiB. */
 	if (variant->anon.thp && scene_set(s, THP_ENABLED, "madvise"))
-		SKIP(return, "needs CONFIG_TRANSPARENT_HUGEPAGE");
-	if ((variant->memcg || variant->memcg_full) && scene_cgroup(s, "memory"))
-		SKIP(return, "needs CONFIG_MEMCG");
+		SCENE_SKIP(&self->s, "needs CONFIG_TRANSPARENT_HUGEPAGE");
+	if ((variant->memcg || variant->memcg_full) &&
+	    scene_cgroup(s, "memory"))
+		SCENE_SKIP(&self->s, "needs CONFIG_MEMCG");
 }
 
 TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
@@ -146,7 +147,8 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	options.mlock = false;
 	want = percent(pressure_capacity_pages() * PAGE_KIB, 90);
 	if (variant->memcg)
-		ASSERT_EQ(0, scene_cgroup_max(s->anon.mib + want / MIB_KIB + 64));
+		ASSERT_EQ(0,
+			  scene_cgroup_max(s->anon.mib + want / MIB_KIB + 64));
 	/* Less than is isolated at once: a charge for the target would not fit. */
 	if (variant->memcg_full) {
 		ASSERT_EQ(0, scene_cgroup_max(scene_cgroup_mib() + 1));
@@ -154,11 +156,7 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	}
 	if (variant->nofs) {
 		/* There are not inodes enough for all of it. */
-		START(&s->other, unmovable, NULL);
-		ASSERT_EQ(0, pressure_grow(&s->other,
-					   pressure_capacity_pages() * PAGE_KIB -
-						   (s->anon.mib + 32) * MIB_KIB,
-					   0, GROW_SECONDS));
+		ASSERT_EQ(0, scene_ballast(s, s->anon.mib + 32));
 		START(grower, nofs, &options);
 		want = NOFS_FILES;
 	} else if (variant->noio) {
@@ -202,7 +200,7 @@ FIXTURE_SETUP(peace)
 		scene_needs(&self->s, "online_hotremove", NULL, false);
 
 	if (needs)
-		SKIP(return, "%s", needs);
+		SCENE_SKIP(&self->s, "%s", needs);
 }
 
 #define PEACE_PLUG_MIB 256UL
@@ -224,6 +222,8 @@ TEST_F_TIMEOUT(peace, ping_pong, 600)
 	int i;
 
 	PLUG(s, "online_hotremove", PEACE_PLUG_MIB);
+	/* Where there is more, user memory would not have to move. */
+	ASSERT_EQ(0, scene_ballast(s, PEACE_PLUG_MIB * 5 / 4));
 	want = percent(pressure_capacity_pages() / MIB_PAGES, 80);
 	/* Old and new are there at the same time, and fill all there is. */
 	mib = percent(pressure_capacity_pages() / MIB_PAGES + PEACE_PLUG_MIB,
@@ -276,8 +276,9 @@ TEST_F_TIMEOUT(peace, a_limit_is_no_need, 120)
 	START(&s->other, cache, 3 * LIMIT_MIB / 2, &in_group);
 	START(&s->grower, unmovable, &in_group);
 	/* Pipes are charged, unless no kernel memory is. */
-	EXPECT_EQ(charged, pressure_grow(&s->grower, 3 * LIMIT_MIB / 2 * MIB_KIB,
-					 0, GROW_SECONDS))
+	EXPECT_EQ(charged,
+		  pressure_grow(&s->grower, 3 * LIMIT_MIB / 2 * MIB_KIB, 0,
+				GROW_SECONDS))
 	TH_LOG("%s", pressure_why(&s->grower));
 	pressure_counters(&to);
 	pressure_delta(&from, &to, &delta);

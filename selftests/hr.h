@@ -76,7 +76,6 @@ bool hr_poll(long long deadline);
 int __attribute__((format(printf, 4, 5)))
 hr_fail(char *why, size_t len, int err, const char *fmt, ...);
 
-
 int hr_read_file(const char *path, char *buf, size_t len); /* bytes read */
 int hr_write_file(const char *path, const char *val);
 /* "name N" in /proc/vmstat, "Name: N kB" in /proc/meminfo; -ENOENT if absent. */

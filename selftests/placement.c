@@ -79,8 +79,7 @@ static int load_root =
 
 static bool mount_load(const char *type, const char *source)
 {
-	load_root =
-		hr_mount_detached(type, source ? "source" : NULL, source);
+	load_root = hr_mount_detached(type, source ? "source" : NULL, source);
 	if (load_root < 0)
 		errno = -load_root;
 	return load_root >= 0;
@@ -644,9 +643,9 @@ static long free_in_zone(void)
  */
 static void fill_zone(struct pressure *filler)
 {
-	const long enough = hr_zoneinfo(hr_block_node(control_block), "Normal",
-					"low") +
-			    2 * MIB_PAGES;
+	const long enough =
+		hr_zoneinfo(hr_block_node(control_block), "Normal", "low") +
+		2 * MIB_PAGES;
 	int ret = 0;
 
 	if (free_in_zone() <= enough)
@@ -655,9 +654,8 @@ static void fill_zone(struct pressure *filler)
 	while (!ret && free_in_zone() > enough)
 		ret = pressure_grow(filler, pressure_done(filler) + MIB_KIB, 0,
 				    GROW_SECONDS);
-	printf("# %lu MiB fill the zone%s%s\n",
-	       pressure_done(filler) / MIB_KIB, ret ? ": " : "",
-	       pressure_why(filler));
+	printf("# %lu MiB fill the zone%s%s\n", pressure_done(filler) / MIB_KIB,
+	       ret ? ": " : "", pressure_why(filler));
 	/* Tests are forked. */
 	fflush(stdout);
 }

@@ -1186,6 +1186,16 @@ bool scene_on_other_node(const struct scene *s)
 	return hr_block_node(s->blocks[0]) > 0;
 }
 
+int scene_ballast(struct scene *s, unsigned long leave_mib)
+{
+	int ret = pressure_unmovable(&s->ballast, NULL);
+	long kib = pressure_capacity_pages() * PAGE_KIB - leave_mib * MIB_KIB;
+
+	return ret || kib <= 0 ?
+		       ret :
+		       pressure_grow(&s->ballast, kib, 0, GROW_SECONDS);
+}
+
 unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib)
 {
 	unsigned long here =
@@ -1216,6 +1226,7 @@ const char *scene_unrest(void)
 void scene_end(struct scene *s)
 {
 	pressure_stop(&s->grower);
+	pressure_stop(&s->ballast);
 	pressure_stop(&s->other);
 	pressure_stop(&s->anon);
 	while (s->nr_set--)

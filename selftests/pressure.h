@@ -221,7 +221,7 @@ long pressure_watermark_pages(const char *name);
 /* Zeroed at first; scene_end() undoes all of it, in any state. */
 struct scene {
 	int blocks[SCENE_BLOCKS], nr;
-	struct pressure anon, other, grower;
+	struct pressure anon, other, grower, ballast;
 	struct {
 		const char *file;
 		char was[32];
@@ -256,6 +256,11 @@ bool scene_take(struct scene *s, unsigned long mib);
 /* Online what was taken. */
 int scene_online(struct scene *s, const char *keyword);
 /*
+ * Kernel memory until only so much could be had: what is left is as small in a
+ * large machine as in a small one. 0, 1 or -errno, as from pressure_grow().
+ */
+int scene_ballast(struct scene *s, unsigned long leave_mib);
+/*
  * Memory of another node is the last step before a kill, by intention: what lies
  * here and is cheap to reclaim goes first, and nobody works ahead.
  */
@@ -281,17 +286,24 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 
 /* For the bodies of tests, with kselftest_harness.h. */
 
-#define SCENE(fixture)                                                 \
-	FIXTURE(fixture)                                               \
-	{                                                              \
-		struct scene s;                                        \
-	};                                                             \
-	FIXTURE_TEARDOWN(fixture)                                      \
-	{                                                              \
-		scene_end(&self->s);                                   \
-		EXPECT_EQ(0, hr_return_blocks());                      \
-	}                                                              \
+#define SCENE(fixture)                            \
+	FIXTURE(fixture)                          \
+	{                                         \
+		struct scene s;                   \
+	};                                        \
+	FIXTURE_TEARDOWN(fixture)                 \
+	{                                         \
+		scene_end(&self->s);              \
+		EXPECT_EQ(0, hr_return_blocks()); \
+	}                                         \
 	_Static_assert(1, "ends with a semicolon")
+
+/* In a setup: there will be no teardown. */
+#define SCENE_SKIP(s, ...)                 \
+	do {                               \
+		scene_end(s);              \
+		SKIP(return, __VA_ARGS__); \
+	} while (0)
 
 #define START(p, what, ...)                                        \
 	do {                                                       \
@@ -312,6 +324,7 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 #define ALL_COMES_BACK(s)                                          \
 	do {                                                       \
 		pressure_stop(&(s)->grower);                       \
+		pressure_stop(&(s)->ballast);                      \
 		EXPECT_EQ(0, hr_return_blocks());                  \
 		if ((s)->anon.pid)                                 \
 			EXPECT_EQ(0, pressure_check(&(s)->anon));  \

@@ -103,9 +103,9 @@ FIXTURE_SETUP(kill)
 					variant->lru_gen, variant->swap);
 
 	if (needs)
-		SKIP(return, "%s", needs);
+		SCENE_SKIP(&self->s, "%s", needs);
 	if (!scene_can_plug(KILL_PLUG_MIB))
-		SKIP(return, "needs %lu MiB to plug", KILL_PLUG_MIB);
+		SCENE_SKIP(&self->s, "needs %lu MiB to plug", KILL_PLUG_MIB);
 }
 
 TEST_F_TIMEOUT(kill, not_before_memory_is_full, 900)
@@ -220,7 +220,7 @@ FIXTURE_SETUP(cache)
 					variant->lru_gen, false);
 
 	if (needs)
-		SKIP(return, "%s", needs);
+		SCENE_SKIP(&self->s, "%s", needs);
 }
 
 TEST_F_TIMEOUT(cache, survives_a_kill, 300)
@@ -323,7 +323,7 @@ FIXTURE_SETUP(full)
 					variant->lru_gen, variant->swap);
 
 	if (needs)
-		SKIP(return, "%s", needs);
+		SCENE_SKIP(&self->s, "%s", needs);
 }
 
 TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
@@ -408,9 +408,9 @@ FIXTURE_SETUP(ratio)
 		scene_needs(&self->s, variant->keyword, NULL, false);
 
 	if (needs)
-		SKIP(return, "%s", needs);
+		SCENE_SKIP(&self->s, "%s", needs);
 	if (!hr_qmp_available() || hr_vmem_size_mib("vm0"))
-		SKIP(return, "needs an empty virtio-mem device vm0");
+		SCENE_SKIP(&self->s, "needs an empty virtio-mem device vm0");
 }
 
 FIXTURE_TEARDOWN(ratio)
@@ -485,9 +485,10 @@ FIXTURE_SETUP(usable)
 		scene_needs(&self->s, "online_hotremove", "n", false);
 
 	if (needs)
-		SKIP(return, "%s", needs);
+		SCENE_SKIP(&self->s, "%s", needs);
 	if (several_nodes())
-		SKIP(return, "needs one node: its reserves, its kswapd");
+		SCENE_SKIP(&self->s,
+			   "needs one node: its reserves, its kswapd");
 	/* All that is free is for everybody: less to reckon with. */
 	ASSERT_EQ(0, scene_set(&self->s, "/proc/sys/vm/lowmem_reserve_ratio",
 			       "0 0 0 0"));
@@ -521,9 +522,9 @@ static int grow_until_free(struct pressure *p, long pages)
 		}
 		quiet = 0;
 		/* What it takes to have a page is not in it. */
-		ret = pressure_grow(p, pressure_done(p) +
-					       over * PAGE_KIB * 3 / 4 + 1,
-				    0, GROW_SECONDS);
+		ret = pressure_grow(
+			p, pressure_done(p) + over * PAGE_KIB * 3 / 4 + 1, 0,
+			GROW_SECONDS);
 	}
 	return ret;
 }
@@ -552,8 +553,8 @@ TEST_F_TIMEOUT(usable, kswapd_gives_up_and_comes_back, 300)
 	START(&s->anon, anon, scene_anon_mib(50, USABLE_PLUG_MIB), NULL);
 	START(&s->grower, unmovable, NULL);
 	want = percent(pressure_capacity_pages(), 90);
-	ASSERT_EQ(0, pressure_grow(&s->grower, want * PAGE_KIB, 0,
-				   GROW_SECONDS));
+	ASSERT_EQ(0,
+		  pressure_grow(&s->grower, want * PAGE_KIB, 0, GROW_SECONDS));
 	pressure_delta(&s->grower.shared->start, &s->grower.shared->last,
 		       &delta);
 	TH_LOG("%s", pressure_described(&s->grower.shared->start,
@@ -640,7 +641,8 @@ TEST_F_TIMEOUT(usable, direct_reclaim_waits_for_reserves, 120)
 	do {
 		pressure_counters(&to);
 		pressure_delta(&from, &to, &delta);
-		for (i = 0; !ret && i < 256 && to.v[PC_FREE_ORDINARY] > left; i++)
+		for (i = 0; !ret && i < 256 && to.v[PC_FREE_ORDINARY] > left;
+		     i++)
 			if (sigqueue(getpid(), SIGRTMIN, nothing))
 				ret = -errno;
 	} while (!ret && !delta.v[PC_THROTTLED] && !delta.v[PC_OOM_KILL] &&
@@ -688,12 +690,12 @@ FIXTURE_SETUP(nodes)
 		scene_needs(&self->s, variant->keyword, NULL, false);
 
 	if (needs)
-		SKIP(return, "%s", needs);
+		SCENE_SKIP(&self->s, "%s", needs);
 	if (!several_nodes())
-		SKIP(return, "needs a second node");
+		SCENE_SKIP(&self->s, "needs a second node");
 	if (variant->cpuset) {
 		if (scene_cgroup(&self->s, "cpuset"))
-			SKIP(return, "needs CONFIG_CPUSETS");
+			SCENE_SKIP(&self->s, "needs CONFIG_CPUSETS");
 		ASSERT_EQ(0, hr_write_file(SCENE_CGROUP "/cpuset.mems", "0"));
 	}
 }
