@@ -683,6 +683,7 @@ FIXTURE_VARIANT_ADD(nodes, movable){
 #define NODES_PLUG_MIB 768UL
 /* Bound to the node of the kernel's memory. */
 #define BOUND_MIB 64UL
+#define BOUND_PLUG_MIB 256UL
 
 FIXTURE_SETUP(nodes)
 {
@@ -754,6 +755,37 @@ TEST_F(nodes, kernel_memory_of_the_bound)
 	TH_LOG("%lu of %lu files, then %s", pressure_done(&s->grower),
 	       SAMPLE_FILES,
 	       s->grower.killed ? "killed" : pressure_why(&s->grower));
+}
+
+/*
+ * Who is bound to such a node and reads more than it has makes room there: that
+ * the kernel can take nothing from the node is no reason to wait for reserves.
+ */
+TEST_F_TIMEOUT(nodes, the_bound_reclaim_their_node, 300)
+{
+	struct pressure_options bound = { .nodes = 2 };
+	struct scene *s = &self->s;
+	struct pressure_counters from, to, delta;
+
+	if (variant->cpuset)
+		SKIP(return, "a cpuset binds the kernel's memory as well");
+	PLUG(s, variant->keyword, BOUND_PLUG_MIB);
+	if (!scene_on_other_node(s))
+		SKIP(return, "needs memory on the second node");
+	pressure_counters(&from);
+	START(&s->other, cache, BOUND_PLUG_MIB * 3 / 2, &bound);
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &delta);
+	TH_LOG("%ld of %lu MiB in memory: %s",
+	       pressure_resident(&s->other) / MIB_PAGES, s->other.mib,
+	       pressure_described(&from, &to));
+	/* Not elsewhere instead. */
+	EXPECT_GE(BOUND_PLUG_MIB * MIB_PAGES, pressure_resident(&s->other));
+	EXPECT_LT(0, delta.v[PC_PGSTEAL]);
+	EXPECT_EQ(0, delta.v[PC_OOM_KILL]);
+	EXPECT_REST();
+	pressure_stop(&s->other);
+	ALL_COMES_BACK(s);
 }
 
 TEST_HARNESS_MAIN
