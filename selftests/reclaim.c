@@ -197,21 +197,24 @@ FIXTURE_VARIANT_ADD(cache, lru_gen_reader){
 
 #define CACHE_PLUG_MIB 512UL
 
-/* What the grower's last retry was justified by: pages, or -1. */
-static long last_reclaimable(void)
+/* The most that justified a retry of the grower, in any zone: pages, or -1. */
+static long seemed_reclaimable(void)
 {
 	FILE *f = fopen(SCENE_TRACE "/trace", "re");
-	long reclaimable = -1;
+	long pages, most = -1;
 	char line[512], *at;
 
 	while (f && fgets(line, sizeof(line), f)) {
-		at = strstr(line, "reclaimable=");
-		if (at && strstr(line, PRESSURE_GROWER "-"))
-			reclaimable = atol(at + strlen("reclaimable="));
+		at = strstr(line, " reclaimable=");
+		if (!at || !strstr(line, PRESSURE_GROWER "-"))
+			continue;
+		pages = atol(at + strlen(" reclaimable="));
+		if (pages > most)
+			most = pages;
 	}
 	if (f)
 		fclose(f);
-	return reclaimable;
+	return most;
 }
 
 FIXTURE_SETUP(cache)
@@ -263,10 +266,10 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	EXPECT_GE(left, percent(inside, 95));
 	EXPECT_LE(delta.v[PC_PGSTEAL], percent(inside, 5) + outside);
 	EXPECT_LE(pressure_verdict_ms(grower), VERDICT_MS);
-	reclaimable = last_reclaimable();
-	TH_LOG("%ld pages seemed reclaimable at last", reclaimable);
+	reclaimable = seemed_reclaimable();
+	TH_LOG("at most %ld pages seemed reclaimable", reclaimable);
 	EXPECT_LE(0, reclaimable);
-	EXPECT_LE(reclaimable, percent(inside, 5) + outside);
+	EXPECT_LE(reclaimable, percent(inside, 25) + outside);
 	if (!variant->loop)
 		EXPECT_GE(pressure_resident(&s->other), percent(inside, 95));
 	EXPECT_REST();
