@@ -1205,6 +1205,8 @@ unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib)
 	return here < there ? here : there;
 }
 
+#define REST_PAGES 32
+
 const char *scene_unrest(void)
 {
 	struct pressure_counters from, to, work;
@@ -1216,9 +1218,12 @@ const char *scene_unrest(void)
 	poll(NULL, 0, 1000);
 	pressure_counters(&to);
 	pressure_delta(&from, &to, &work);
-	/* CPU time is counted in steps of 10 ms; a short look is no work. */
+	/*
+	 * CPU time is counted in steps of 10 ms; a short look is no work. Where
+	 * all memory is full, whoever looks needs a few pages.
+	 */
 	if (work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_EVACUATE_BLOCKS] <= 0 &&
-	    work.v[PC_PGSTEAL] <= 0)
+	    work.v[PC_PGSTEAL] <= REST_PAGES)
 		return "";
 	return pressure_described(&from, &to);
 }
