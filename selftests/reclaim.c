@@ -37,12 +37,14 @@
  * - full: killed with 82 of 321 MiB
  * - nodes (numa guest): killed with 30 of 496 MiB and 810 MiB free
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -581,10 +583,10 @@ static int allow_many_signals(void)
 	       setrlimit(RLIMIT_SIGPENDING, &all);
 }
 
-/* Ordinary requests, one after the other, by somebody who may be killed. */
-static pid_t spawn_requests(void)
+/* An ordinary request whenever it is its turn, by somebody who may be killed. */
+static pid_t spawn_requests(volatile int *turn)
 {
-	static const char data[64 << 10];
+	static const char page[4096];
 	const cpu_set_t cpu1 = { { 2 } };
 	pid_t pid = fork();
 	int fds[2];
@@ -594,12 +596,16 @@ static pid_t spawn_requests(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, PRESSURE_GROWER);
 	if (hr_write_file("/proc/self/oom_score_adj", "1000") ||
-	    sched_setaffinity(0, sizeof(cpu1), &cpu1))
+	    sched_setaffinity(0, sizeof(cpu1), &cpu1) || pipe(fds) ||
+	    fcntl(fds[1], F_SETPIPE_SZ, 1 << 20) < 0)
 		_exit(1);
-	while (!pipe(fds) && write(fds[1], data, sizeof(data)) > 0)
-		;
-	pause();
-	_exit(1);
+	for (;;) {
+		while (!*turn)
+			usleep(100);
+		if (write(fds[1], page, sizeof(page)) != sizeof(page))
+			_exit(1);
+		*turn = 0;
+	}
 }
 
 /*
@@ -616,6 +622,7 @@ TEST_F_TIMEOUT(usable, direct_reclaim_waits_for_reserves, 120)
 	struct scene *s = &self->s;
 	struct pressure_counters from, to, delta;
 	long long deadline;
+	volatile int *turn;
 	long left;
 	pid_t requests;
 	int i, ret = 0;
@@ -629,13 +636,16 @@ TEST_F_TIMEOUT(usable, direct_reclaim_waits_for_reserves, 120)
 	ASSERT_EQ(0, grow_until_free(&s->grower,
 				     pressure_watermark_pages("low") + 128));
 	ASSERT_EQ(0, allow_many_signals());
+	turn = mmap(NULL, sizeof(*turn), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, turn);
 	left = percent(pressure_watermark_pages("min"), 45);
 	pressure_counters(&from);
 	ASSERT_EQ(0, pressure_kswapd_on(1));
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu0), &cpu0));
 	ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK,
 					&first));
-	requests = spawn_requests();
+	requests = spawn_requests(turn);
 	/*
 	 * At first they find something to move, and what that frees is taken as
 	 * well. In the end there is a kill, which is legitimate. No rest: it would
@@ -645,8 +655,8 @@ TEST_F_TIMEOUT(usable, direct_reclaim_waits_for_reserves, 120)
 	do {
 		pressure_counters(&to);
 		pressure_delta(&from, &to, &delta);
-		for (i = 0; !ret && i < 256 && to.v[PC_FREE_ORDINARY] > left;
-		     i++)
+		*turn |= to.v[PC_FREE_ORDINARY] <= left;
+		for (i = 0; !ret && !*turn && i < 256; i++)
 			if (sigqueue(getpid(), SIGRTMIN, nothing))
 				ret = -errno;
 	} while (!ret && !delta.v[PC_THROTTLED] && !delta.v[PC_OOM_KILL] &&
