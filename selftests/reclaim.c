@@ -571,7 +571,6 @@ TEST_F_TIMEOUT(usable, kswapd_gives_up_and_comes_back, 300)
 	ALL_COMES_BACK(s);
 }
 
-/* Queued, they take what others may not have: they are asked for with GFP_ATOMIC. */
 static int allow_many_signals(void)
 {
 	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
@@ -581,6 +580,27 @@ static int allow_many_signals(void)
 	sigaddset(&blocked, SIGRTMIN);
 	return sigprocmask(SIG_BLOCK, &blocked, NULL) ||
 	       setrlimit(RLIMIT_SIGPENDING, &all);
+}
+
+/*
+ * Take a few pages that others may not have. With real-time priority, pipes get
+ * half of the reserves; signals that are queued are asked for with GFP_ATOMIC and
+ * get some more.
+ */
+static int take_reserves(bool half)
+{
+	static const char data[64 << 10];
+	const union sigval nothing = { 0 };
+	int i, fds[2];
+
+	if (half)
+		return pipe(fds) || write(fds[1], data, sizeof(data)) < 0 ?
+			       -errno :
+			       0;
+	for (i = 0; i < 256; i++)
+		if (sigqueue(getpid(), SIGRTMIN, nothing))
+			return -errno;
+	return 0;
 }
 
 /* An ordinary request whenever it is its turn, by somebody who may be killed. */
@@ -617,15 +637,14 @@ TEST_F_TIMEOUT(usable, direct_reclaim_waits_for_reserves, 120)
 {
 	const struct sched_param first = { .sched_priority = 1 };
 	const struct sched_param none = { 0 };
-	const union sigval nothing = { 0 };
 	const cpu_set_t cpu0 = { { 1 } };
 	struct scene *s = &self->s;
 	struct pressure_counters from, to, delta;
 	long long deadline;
 	volatile int *turn;
-	long left;
+	long left, half;
 	pid_t requests;
-	int i, ret = 0;
+	int ret = 0;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		SKIP(return, "needs two CPUs");
@@ -640,6 +659,7 @@ TEST_F_TIMEOUT(usable, direct_reclaim_waits_for_reserves, 120)
 		    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	ASSERT_NE(MAP_FAILED, turn);
 	left = percent(pressure_watermark_pages("min"), 45);
+	half = percent(pressure_watermark_pages("min"), 55);
 	pressure_counters(&from);
 	ASSERT_EQ(0, pressure_kswapd_on(1));
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu0), &cpu0));
@@ -656,9 +676,8 @@ TEST_F_TIMEOUT(usable, direct_reclaim_waits_for_reserves, 120)
 		pressure_counters(&to);
 		pressure_delta(&from, &to, &delta);
 		*turn |= to.v[PC_FREE_ORDINARY] <= left;
-		for (i = 0; !ret && !*turn && i < 256; i++)
-			if (sigqueue(getpid(), SIGRTMIN, nothing))
-				ret = -errno;
+		if (!*turn)
+			ret = take_reserves(to.v[PC_FREE_ORDINARY] > half);
 	} while (!ret && !delta.v[PC_THROTTLED] && !delta.v[PC_OOM_KILL] &&
 		 hr_deadline(0) < deadline);
 	sched_setscheduler(0, SCHED_OTHER, &none);
