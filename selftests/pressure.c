@@ -1220,10 +1220,11 @@ const char *scene_unrest(void)
 	pressure_delta(&from, &to, &work);
 	/*
 	 * CPU time is counted in steps of 10 ms; a short look is no work. Where
-	 * all memory is full, whoever looks needs a few pages.
+	 * all memory is full, whoever looks needs a few pages, and may have to
+	 * vacate a pageblock for that.
 	 */
-	if (work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_EVACUATE_BLOCKS] <= 0 &&
-	    work.v[PC_PGSTEAL] <= REST_PAGES)
+	if (work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_PGSTEAL] <= REST_PAGES &&
+	    (work.v[PC_EVACUATE_BLOCKS] <= 0 || work.v[PC_EVACUATE_STALL] == 1))
 		return "";
 	return pressure_described(&from, &to);
 }
