@@ -6,7 +6,7 @@
  *
  * room: all of 90 % of ordinary memory is allocated for the kernel, nothing is
  * reclaimed, and kswapd sleeps afterwards; for plain anonymous memory nobody enters
- * direct reclaim.
+ * direct reclaim, and most is done before anybody has to wait.
  *
  *   ordinary   [uuuuuuuuu...]  ->  [kkkkkkkkkkk.]
  *   plugged    [............]      [uuuuuuuuu...]
@@ -14,12 +14,26 @@
  * ping_pong: user memory is replaced and the kernel grows, by turns; what moves
  * is what has to.
  *
+ * a_limit_is_no_need: nor does a memcg at its limit move anything, or kill others.
+ *
  * nothing_happens_without_need: what fits moves nothing and wakes nobody.
  *
  * Seen failing on a kernel that does not evacuate (6.12.117, small guest):
  * - room: killed with 47 to 59 of 340 MiB, with swap 117; the requests with
  *   GFP_NOIO wait until somebody else is killed
  * - ping_pong: killed in the first round
+ *
+ * Seen failing with one hunk of the series undone at a time (small guest):
+ * - no direct evacuation: room, 304 calls of direct reclaim; with mlocked memory
+ *   kswapd is still at work a second later
+ * - no evacuation by kswapd: room, who allocates vacates 95 pageblocks of 95
+ *   instead of 17 to 32
+ * - requests without I/O do not wait for kswapd: room.noio, 4,104 calls of direct
+ *   reclaim instead of 320 to 460
+ *
+ * Not seen failing: without the earlier low watermark (room: 32 stalls), without
+ * hotremove_ordinary_short() (ping_pong: 299,470 pages moved for 324,311), which
+ * only says something where both kinds of memory share a zone.
  */
 #include <stdio.h>
 #include <string.h>

@@ -36,6 +36,21 @@
  * - cache: 0 of 58,864 pages left; with a reader 36,714, and 105,309 reclaimed
  * - full: killed with 82 of 321 MiB
  * - nodes (numa guest): killed with 30 of 496 MiB and 810 MiB free
+ *
+ * Seen failing with one hunk of the series undone at a time (small guest unless
+ * said otherwise):
+ * - evacuate_lru_use() always LRU_HELPS: full, kswapd still reclaims a second later
+ * - evacuate_zone() does not reset kswapd_failures: usable, kswapd does nothing any
+ *   more, 397 evacuations by who allocates instead of 25
+ * - allow_direct_reclaim() counts free hot-removable pages: usable, nobody waits
+ * - folio_may_be_bound() never true: nodes (numa guest), all 16,384 bound pages
+ *   are on the other node, by policy and by cpuset
+ * And with a last resort that drained per-CPU lists for one refill at a time:
+ * cache, 8,226 of 117,730 pages left.
+ *
+ * Not seen failing: without the boost of watermarks withheld (kill: 8 stalls up to
+ * the end), without gather_room() (full: 55 calls of direct reclaim instead of 2
+ * to 9), without the last resort where all is on one node (kill).
  */
 #include <fcntl.h>
 #include <poll.h>
