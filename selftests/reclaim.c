@@ -510,9 +510,10 @@ FIXTURE_SETUP(usable)
 	if (several_nodes())
 		SCENE_SKIP(&self->s,
 			   "needs one node: its reserves, its kswapd");
-	/* But for ZONE_DMA, of which all that is free is for everybody now. */
+	/* What is free in several zones does not add up to their watermarks. */
 	if (hr_zoneinfo(-1, "Normal", "managed") > 0)
 		SCENE_SKIP(&self->s, "needs ordinary memory in one zone");
+	/* ZONE_DMA is small, and for everybody now. */
 	ASSERT_EQ(0, scene_set(&self->s, "/proc/sys/vm/lowmem_reserve_ratio",
 			       "0 0 0 0"));
 	/* And per-CPU lists do not take all of it at once. */
