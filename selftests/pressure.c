@@ -20,7 +20,6 @@
 #include <linux/fs.h>
 #include <linux/mempolicy.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -73,7 +72,6 @@ static const struct {
 	{ PC_EVACUATE_MIGRATED, "evacuate_migrated" },
 	{ PC_EVACUATE_FAILED, "evacuate_failed" },
 	{ PC_EVACUATE_CROSS_NODE, "evacuate_cross_node" },
-	{ PC_THROTTLED, "pgscan_direct_throttle" },
 	{ PC_REFAULT, "workingset_refault_", true },
 	{ PC_FREE, "nr_free_pages" },
 	{ PC_FREE_CMA, "nr_free_cma" },
@@ -102,7 +100,6 @@ static const char *const counter_names[PC_NR] = {
 	[PC_EVACUATE_MIGRATED] = "evacuate_migrated",
 	[PC_EVACUATE_FAILED] = "evacuate_failed",
 	[PC_EVACUATE_CROSS_NODE] = "evacuate_cross_node",
-	[PC_THROTTLED] = "throttled",
 	[PC_REFAULT] = "refault",
 	[PC_KSWAPD_MS] = "kswapd_ms",
 	[PC_FREE] = "free",
@@ -238,17 +235,6 @@ static long long kswapd_ms(void)
 			sum += ticks * 1000 / sysconf(_SC_CLK_TCK);
 	}
 	return sum;
-}
-
-int pressure_kswapd_on(unsigned long cpus)
-{
-	int i, pid, ret = nr_kswapds > 0 ? 0 : -ESRCH;
-
-	for (i = 0; i < nr_kswapds && !ret; i++) {
-		pid = atoi(reread(&kswapds[i], NULL));
-		ret = sched_setaffinity(pid, sizeof(cpus), (cpu_set_t *)&cpus);
-	}
-	return ret < 0 && ret != -ESRCH ? -errno : ret;
 }
 
 void pressure_counters(struct pressure_counters *now)

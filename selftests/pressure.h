@@ -54,7 +54,6 @@ enum pressure_counter {
 	PC_EVACUATE_MIGRATED,
 	PC_EVACUATE_FAILED,
 	PC_EVACUATE_CROSS_NODE,
-	PC_THROTTLED, /* had to wait for reserves: pgscan_direct_throttle */
 	PC_REFAULT, /* workingset_refault_anon and _file */
 	PC_KSWAPD_MS, /* CPU time of all kswapds, in steps of 10 ms */
 	PC_FREE, /* pages, from here on: levels, not events */
@@ -74,8 +73,6 @@ struct pressure_counters {
 /* "evacuate_stall" and so on, for output. */
 const char *pressure_counter_name(enum pressure_counter counter);
 void pressure_counters(struct pressure_counters *now);
-/* Let kswapd run on these CPUs only, a mask. */
-int pressure_kswapd_on(unsigned long cpus);
 /* Differences of everything, levels included. */
 void pressure_delta(const struct pressure_counters *from,
 		    const struct pressure_counters *to,

@@ -23,8 +23,7 @@
  * ratio: half of ordinary memory is the kernel's when everything is full of user
  * memory, however much there is of that.
  *
- * usable: kswapd's failures and the reserves that direct reclaim waits for are
- * judged by what the kernel can use.
+ * usable: kswapd gives up by what the kernel can use, and comes back.
  *
  * nodes: plugged memory is a node of its own; what is bound stays where it is.
  *
@@ -42,7 +41,6 @@
  * - evacuate_lru_use() always LRU_HELPS: full, kswapd still reclaims a second later
  * - evacuate_zone() does not reset kswapd_failures: usable, kswapd does nothing any
  *   more, 397 evacuations by who allocates instead of 25
- * - allow_direct_reclaim() counts free hot-removable pages: usable, nobody waits
  * - folio_may_be_bound() never true: nodes (numa guest), all 16,384 bound pages
  *   are on the other node, by policy and by cpuset
  * And with a last resort that drained per-CPU lists for one refill at a time:
@@ -52,18 +50,10 @@
  * the end), without gather_room() (full: 55 calls of direct reclaim instead of 2
  * to 9), without the last resort where all is on one node (kill).
  */
-#include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "../kselftest_harness.h"
 
@@ -587,133 +577,6 @@ TEST_F_TIMEOUT(usable, kswapd_gives_up_and_comes_back, 300)
 	EXPECT_LT(0, delta.v[PC_KSWAPD_MS]);
 	EXPECT_REST();
 	ALL_COMES_BACK(s);
-}
-
-static int allow_many_signals(void)
-{
-	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
-	sigset_t blocked;
-
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGRTMIN);
-	return sigprocmask(SIG_BLOCK, &blocked, NULL) ||
-	       setrlimit(RLIMIT_SIGPENDING, &all);
-}
-
-/*
- * Take a few pages that others may not have. With real-time priority, pipes get
- * half of the reserves; signals that are queued are asked for with GFP_ATOMIC and
- * get some more.
- */
-static int take_reserves(bool half)
-{
-	static const char data[64 << 10];
-	const union sigval nothing = { 0 };
-	int i, fds[2];
-
-	if (half)
-		return pipe(fds) || write(fds[1], data, sizeof(data)) < 0 ?
-			       -errno :
-			       0;
-	for (i = 0; i < 256; i++)
-		if (sigqueue(getpid(), SIGRTMIN, nothing))
-			return -errno;
-	return 0;
-}
-
-/* An ordinary request whenever it is its turn, by somebody who may be killed. */
-static pid_t spawn_requests(volatile int *turn)
-{
-	static const char page[4096];
-	const cpu_set_t cpu1 = { { 2 } };
-	pid_t pid = fork();
-	int fds[2];
-
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, PRESSURE_GROWER);
-	if (hr_write_file("/proc/self/oom_score_adj", "1000") ||
-	    sched_setaffinity(0, sizeof(cpu1), &cpu1) || pipe(fds) ||
-	    fcntl(fds[1], F_SETPIPE_SZ, 1 << 20) < 0)
-		_exit(1);
-	for (;;) {
-		while (!*turn)
-			usleep(100);
-		if (write(fds[1], page, sizeof(page)) != sizeof(page))
-			_exit(1);
-		*turn = 0;
-	}
-}
-
-/*
- * Who reclaims has to wait while the reserves for it are half gone, however much
- * is free that they cannot be taken from. kswapd would fill them up: it is kept
- * from running.
- */
-TEST_F_TIMEOUT(usable, direct_reclaim_waits_for_reserves, 120)
-{
-	const struct sched_param first = { .sched_priority = 1 };
-	const struct sched_param none = { 0 };
-	const cpu_set_t cpu0 = { { 1 } };
-	struct scene *s = &self->s;
-	struct pressure_counters from, to, delta;
-	long long deadline;
-	volatile int *turn;
-	long left, half;
-	pid_t requests;
-	int ret = 0;
-
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		SKIP(return, "needs two CPUs");
-	PLUG(s, "online_hotremove", USABLE_PLUG_MIB);
-	START(&s->other, cache, percent(USABLE_PLUG_MIB, 60), NULL);
-	ASSERT_LT(0, pressure_file_pages_in(s->blocks, s->nr));
-	START(&s->grower, unmovable, NULL);
-	ASSERT_EQ(0, grow_until_free(&s->grower,
-				     pressure_watermark_pages("low") + 128));
-	ASSERT_EQ(0, allow_many_signals());
-	turn = mmap(NULL, sizeof(*turn), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	ASSERT_NE(MAP_FAILED, turn);
-	left = percent(pressure_watermark_pages("min"), 45);
-	half = percent(pressure_watermark_pages("min"), 55);
-	pressure_counters(&from);
-	ASSERT_EQ(0, pressure_kswapd_on(1));
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu0), &cpu0));
-	ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK,
-					&first));
-	/* What the kernel's log may say that there was no memory for. */
-	prctl(PR_SET_NAME, PRESSURE_GROWER);
-	requests = spawn_requests(turn);
-	/*
-	 * At first they find something to move, and what that frees is taken as
-	 * well. In the end there is a kill, which is legitimate. No rest: it would
-	 * be kswapd's.
-	 */
-	deadline = hr_deadline(0) + 10000;
-	do {
-		pressure_counters(&to);
-		pressure_delta(&from, &to, &delta);
-		if (to.v[PC_FREE_ORDINARY] <= left)
-			*turn = 1;
-		else
-			ret = take_reserves(to.v[PC_FREE_ORDINARY] > half);
-		/* The counters may be behind: this is all of it. */
-		if (ret == -EAGAIN) {
-			*turn = 1;
-			ret = 0;
-		}
-	} while (!ret && !delta.v[PC_THROTTLED] && !delta.v[PC_OOM_KILL] &&
-		 hr_deadline(0) < deadline);
-	sched_setscheduler(0, SCHED_OTHER, &none);
-	pressure_kswapd_on(-1UL);
-	kill(requests, SIGKILL);
-	waitpid(requests, NULL, 0);
-	TH_LOG("%lld pages left, to be %ld: %s", to.v[PC_FREE_ORDINARY], left,
-	       pressure_described(&from, &to));
-	EXPECT_EQ(0, ret);
-	EXPECT_LT(0, delta.v[PC_THROTTLED]);
 }
 
 /* ---- nodes ---------------------------------------------------------------- */
