@@ -1,18 +1,20 @@
 #!/bin/sh
-# The kernels make bench compares with: the one without the series, and the one
-# with it but without the option. For the rows that need them also one with lock
-# statistics, and one that places pages as its command line says. Everything else
-# is as configured in $OUT.
+# The kernels of make bench: the one without the series, the one with it but
+# without the option, and the one with both. For the rows that need them also one
+# with lock statistics, and one that places pages as its command line says.
+# Everything else is as configured in $OUT, but for CONFIG_DEBUG_VM, which has a
+# part in every allocation and which no distribution sets.
 #
 #	harness/bench-kernels.sh
 #
-# Environment: BENCH, as for bench.sh; STOCK, OPTION_N, LOCKSTAT, PLACEMENT: object
-# directories; those that exist and are not ours are left alone.
+# Environment: BENCH, as for bench.sh; STOCK, OPTION_N, PATCHED, LOCKSTAT, PLACEMENT:
+# object directories; those that exist and are not ours are left alone.
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
 
 : "${STOCK:=$BUILD/out-stock}" "${OPTION_N:=$BUILD/out-n}"
+: "${PATCHED:=$BUILD/out-bench}"
 : "${LOCKSTAT:=$BUILD/out-lockstat}" "${PLACEMENT:=$BUILD/out-placement}"
 
 # build NAME TREE OBJECTS: unless it is of this commit and configuration already.
@@ -28,28 +30,32 @@ build() {
 	fi
 }
 
-# configure TREE OBJECTS [WORD...]: as $OUT, with what WORD says to scripts/config.
+# configure TREE OBJECTS [WORD...]: with what WORD says to scripts/config.
 configure() {
 	from=$1 objects=$2
 	shift 2
 	mkdir -p "$objects"
 	new=$PWD/$objects/.config.new
 	cp "$OUT/.config" "$new"
-	[ $# -eq 0 ] || "$from/scripts/config" --file "$new" "$@"
+	"$from/scripts/config" --file "$new" --disable DEBUG_VM "$@"
 	KCONFIG_CONFIG=$new logged bench-config "make bench V=1" \
 		make -C "$from" O="$PWD/$objects" olddefconfig
 	cmp -s "$new" "$objects/.config" || cp "$new" "$objects/.config"
 	rm -f "$new" "$new.old"
 }
 
-# start OBJECTS: what was compiled for $OUT is a start where little differs.
+# start OBJECTS: what was compiled for $PATCHED is a start where little differs.
 start() {
 	[ -e "$1/vmlinux" ] || {
 		rm -rf "$1"
-		cp -a "$OUT" "$1"
+		cp -a "$PATCHED" "$1"
 	}
 }
 
+if [ "$PATCHED" = "$BUILD/out-bench" ]; then
+	configure "$src" "$PATCHED"
+	build patched "$src" "$PATCHED"
+fi
 if [ "$STOCK" = "$BUILD/out-stock" ]; then
 	tree=$BUILD/stock-src
 	tree_at base

@@ -16,15 +16,15 @@
 # Environment: as for guest.sh, and
 #	BENCH		rows or patterns (a,b*), empty: all
 #	JOBS		guests at a time
-#	STOCK OPTION_N LOCKSTAT PLACEMENT
-#			object directories of the other kernels
+#	STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT
+#			object directories of the kernels (bench-kernels.sh)
 # -f: patterns of rows are not names of files.
 set -fu
 
 harness=$(cd "$(dirname "$0")" && pwd)
 matrix=$harness/../qemu-configs/bench
 : "${BUILD:=build/${SERIES:-6.12}}"
-: "${OUT:=$BUILD/out}"
+: "${PATCHED:=$BUILD/out-bench}"
 : "${STOCK:=$BUILD/out-stock}"
 : "${OPTION_N:=$BUILD/out-n}"
 : "${LOCKSTAT:=$BUILD/out-lockstat}"
@@ -35,7 +35,7 @@ matrix=$harness/../qemu-configs/bench
 [ -n "$ACCEL" ] || ACCEL=icount
 dir=$BUILD/bench
 raw=$dir/raw.tsv
-export BUILD STOCK OPTION_N LOCKSTAT PLACEMENT TIMEOUT_MUL QEMU ACCEL
+export BUILD STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT TIMEOUT_MUL QEMU ACCEL
 
 fail() {
 	echo "bench: $*" >&2
@@ -48,7 +48,7 @@ objects() {
 	n)	echo "$OPTION_N" ;;
 	lockstat) echo "$LOCKSTAT" ;;
 	placement|first|last|half) echo "$PLACEMENT" ;;
-	*)	echo "$OUT" ;;
+	*)	echo "$PATCHED" ;;
 	esac
 }
 
