@@ -756,7 +756,8 @@ static double time_pipe(const int *fds)
 	return (double)(now_ns() - start) / HOT_PIPE;
 }
 
-static void measure_hot_paths(const char *when)
+/* Medians go to `median`. */
+static void measure_hot_paths(const char *when, double *median)
 {
 	double ns[HOT_NR][HOT_ROUNDS];
 	char key[32], *mem;
@@ -778,7 +779,8 @@ static void measure_hot_paths(const char *when)
 	for (j = 0; j < HOT_NR; j++) {
 		qsort(ns[j] + 1, HOT_ROUNDS - 1, sizeof(double), compare);
 		snprintf(key, sizeof(key), "%s_%s_ns", hot_name[j], when);
-		result(key, "%.2f", ns[j][HOT_ROUNDS / 2]);
+		median[j] = ns[j][HOT_ROUNDS / 2];
+		result(key, "%.2f", median[j]);
 		snprintf(key, sizeof(key), "%s_%s_spread_pct", hot_name[j],
 			 when);
 		result(key, "%.3f",
@@ -792,13 +794,21 @@ static void measure_hot_paths(const char *when)
 
 static void run_hotpath(void)
 {
-	measure_hot_paths("bare");
+	double bare[HOT_NR], with[HOT_NR], after[HOT_NR];
+	char key[32];
+	int i;
+
+	measure_hot_paths("bare", bare);
 	if (!strcmp(keyword, "none"))
 		return;
 	online();
-	measure_hot_paths("online");
+	measure_hot_paths("online", with);
+	for (i = 0; i < HOT_NR; i++) {
+		snprintf(key, sizeof(key), "%s_cost_pct", hot_name[i]);
+		result(key, "%.2f", (with[i] - bare[i]) * 100 / bare[i]);
+	}
 	unplug();
-	measure_hot_paths("after");
+	measure_hot_paths("after", after);
 }
 
 /* ---- what evacuation costs -------------------------------------------------- */
