@@ -37,7 +37,7 @@ export ACCEL BENCH BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET SERIES TESTS TIMEO
 unexport MAKEFLAGS
 
 ifeq ($(wildcard patches/$(SERIES)/series),)
-$(error no patches/$(SERIES)/series; SERIES= is one of: $(notdir $(wildcard patches/*)))
+$(error no patches/$(SERIES)/series; SERIES= is one of: $(patsubst patches/%/series,%,$(wildcard patches/*/series)))
 endif
 
 .DELETE_ON_ERROR:

@@ -1,17 +1,21 @@
 #!/bin/sh
-# The two kernels make bench compares with: the one without the series, and the
-# one with it but without the option. Everything else is as configured in $OUT.
+# The kernels of make bench: the one without the series, the one with it but
+# without the option, and the one with both. For the rows that need them also one
+# with lock statistics, and one that places pages as its command line says.
+# Everything else is as configured in $OUT, but for CONFIG_DEBUG_VM, which has a
+# part in every allocation and which no distribution sets.
 #
 #	harness/bench-kernels.sh
 #
-# Environment: STOCK, OPTION_N: object directories; those that exist and are not
-# ours are left alone.
+# Environment: BENCH, as for bench.sh; STOCK, OPTION_N, PATCHED, LOCKSTAT, PLACEMENT:
+# object directories; those that exist and are not ours are left alone.
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
 
-tree=$BUILD/stock-src
 : "${STOCK:=$BUILD/out-stock}" "${OPTION_N:=$BUILD/out-n}"
+: "${PATCHED:=$BUILD/out-bench}"
+: "${LOCKSTAT:=$BUILD/out-lockstat}" "${PLACEMENT:=$BUILD/out-placement}"
 
 # build NAME TREE OBJECTS: unless it is of this commit and configuration already.
 build() {
@@ -26,31 +30,61 @@ build() {
 	fi
 }
 
-# configure TREE OBJECTS: as $OUT, without the option.
+# configure TREE OBJECTS [WORD...]: with what WORD says to scripts/config.
 configure() {
-	mkdir -p "$2"
-	"$1/scripts/config" --file "$2/.config.new" --disable MIGRATE_HOTREMOVE
-	KCONFIG_CONFIG=$PWD/$2/.config.new logged bench-config "make bench V=1" \
-		make -C "$1" O="$PWD/$2" olddefconfig
-	cmp -s "$2/.config.new" "$2/.config" || cp "$2/.config.new" "$2/.config"
-	rm -f "$2/.config.new" "$2/.config.new.old"
+	from=$1 objects=$2
+	shift 2
+	mkdir -p "$objects"
+	new=$PWD/$objects/.config.new
+	cp "$OUT/.config" "$new"
+	"$from/scripts/config" --file "$new" --disable DEBUG_VM "$@"
+	KCONFIG_CONFIG=$new logged bench-config "make bench V=1" \
+		make -C "$from" O="$PWD/$objects" olddefconfig
+	cmp -s "$new" "$objects/.config" || cp "$new" "$objects/.config"
+	rm -f "$new" "$new.old"
 }
 
+# start OBJECTS: what was compiled for $PATCHED is a start where little differs.
+start() {
+	[ -e "$1/vmlinux" ] || {
+		rm -rf "$1"
+		cp -a "$PATCHED" "$1"
+	}
+}
+
+if [ "$PATCHED" = "$BUILD/out-bench" ]; then
+	configure "$src" "$PATCHED"
+	build patched "$src" "$PATCHED"
+fi
 if [ "$STOCK" = "$BUILD/out-stock" ]; then
-	mkdir -p "$STOCK"
+	tree=$BUILD/stock-src
 	tree_at base
-	cp "$OUT/.config" "$STOCK/.config.new"
-	configure "$tree" "$STOCK"
+	configure "$tree" "$STOCK" --disable MIGRATE_HOTREMOVE
 	build stock "$tree" "$STOCK"
 fi
 if [ "$OPTION_N" = "$BUILD/out-n" ]; then
-	# What was compiled with the option is a start: only what asks for it,
-	# and its release, differ.
-	[ -e "$OPTION_N/vmlinux" ] || {
-		rm -rf "$OPTION_N"
-		cp -a "$OUT" "$OPTION_N"
-	}
-	cp "$OUT/.config" "$OPTION_N/.config.new"
-	configure "$src" "$OPTION_N"
+	start "$OPTION_N"
+	configure "$src" "$OPTION_N" --disable MIGRATE_HOTREMOVE
 	build option-n "$src" "$OPTION_N"
 fi
+for kernel in $(harness/bench.sh --kernels); do
+	case $kernel in
+	lockstat)
+		[ "$LOCKSTAT" = "$BUILD/out-lockstat" ] || continue
+		configure "$src" "$LOCKSTAT" --enable LOCK_STAT
+		build lockstat "$src" "$LOCKSTAT"
+		;;
+	placement)
+		[ "$PLACEMENT" = "$BUILD/out-placement" ] || continue
+		tree=$BUILD/placement-src
+		# Without the patch of the last time.
+		[ ! -e "$tree/.git" ] || git -C "$tree" reset -q --hard
+		tree_at "$(git -C "$src" rev-parse HEAD)"
+		git -C "$tree" apply "$PWD/patches/experiments/placement.patch" ||
+			die "patches/experiments/placement.patch does not apply to $src" \
+				"next: correct it, or BENCH= without rows p-*"
+		configure "$tree" "$PLACEMENT"
+		build placement "$tree" "$PLACEMENT"
+		;;
+	esac
+done

@@ -20,7 +20,6 @@
 #include <glob.h>
 #include <poll.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +31,7 @@
 
 #include "hr.h"
 #include "pressure.h"
+#include "report.h"
 
 #define PAGE 4096UL
 #define KIB_PAGES(kib) ((kib) / 4)
@@ -79,18 +79,6 @@ static long long now_ns(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-static void __attribute__((format(printf, 2, 3)))
-result(const char *key, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("RESULT %s ", key);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-}
-
 /* A counter or a measure of what may not have happened: negative is "-". */
 static void result_count(const char *key, long long count)
 {
@@ -98,19 +86,6 @@ static void result_count(const char *key, long long count)
 		result(key, "-");
 	else
 		result(key, "%lld", count);
-}
-
-static void __attribute__((format(printf, 2, 3), noreturn))
-die(int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("FAILED: ");
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf(": %s\n", strerror(-err));
-	exit(1);
 }
 
 static void must(int err, const struct pressure *p, const char *what)
@@ -674,6 +649,58 @@ static void run_pingpong(void)
 	end();
 }
 
+/*
+ * Which memory do movable pages take, and what follows from it? User memory
+ * comes when all memory is online, then kernel memory, then the removal.
+ */
+static void run_place(void)
+{
+	struct pressure_counters from, to, d;
+	long total, inside, reads = 0;
+	struct pressure grower;
+	int ret;
+
+	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
+	online();
+	total = hr_meminfo_kb("HotRemoveTotal");
+	hold();
+	hold_cache();
+	pressure_counters(&from);
+	/* What a removal would have to move now. */
+	inside = total - hr_meminfo_kb("HotRemoveFree");
+	result_count("headroom_mib", from.v[PC_FREE_ORDINARY] / 256);
+	result("inside_mib", "%ld", inside / 1024);
+	if (have_cache)
+		reads = cache.shared->done;
+	ret = pressure_grow(&grower, opt.grow * 1024, 0, LIMIT_SECONDS);
+	if (ret != 0 && ret != 1)
+		die(ret, "grow (%s)", pressure_why(&grower));
+	result_growth(&grower, ret);
+	result("got_mib", "%lu", pressure_done(&grower) / 1024);
+	if (opt.loop) {
+		/* A reader of what no longer fits. */
+		poll(NULL, 0, 5000);
+		pressure_counters(&to);
+		pressure_delta(&from, &to, &d);
+		reads = (cache.shared->done - reads) * MIB_PAGES;
+		result_count("refaults", d.v[PC_REFAULT]);
+		result("read_pages", "%ld", reads);
+		result("refault_pct", "%.1f",
+		       reads ? d.v[PC_REFAULT] * 100.0 / reads : 0.0);
+	}
+	pressure_stop(&grower);
+	check();
+	/* What does not fit elsewhere is not what a removal costs. */
+	if (opt.loop)
+		pressure_stop(&cache);
+	pressure_counters(&from);
+	unplug();
+	pressure_counters(&to);
+	pressure_delta(&from, &to, &d);
+	result_count("removal_moved", d.v[PC_MIGRATED]);
+	result("removal_ms", "%.0f", d.v[PC_NS] / 1e6);
+}
+
 /* ---- the allocator's hot paths --------------------------------------------- */
 
 #define HOT_MIB 32L
@@ -729,7 +756,8 @@ static double time_pipe(const int *fds)
 	return (double)(now_ns() - start) / HOT_PIPE;
 }
 
-static void measure_hot_paths(const char *when)
+/* Medians go to `median`. */
+static void measure_hot_paths(const char *when, double *median)
 {
 	double ns[HOT_NR][HOT_ROUNDS];
 	char key[32], *mem;
@@ -751,7 +779,8 @@ static void measure_hot_paths(const char *when)
 	for (j = 0; j < HOT_NR; j++) {
 		qsort(ns[j] + 1, HOT_ROUNDS - 1, sizeof(double), compare);
 		snprintf(key, sizeof(key), "%s_%s_ns", hot_name[j], when);
-		result(key, "%.2f", ns[j][HOT_ROUNDS / 2]);
+		median[j] = ns[j][HOT_ROUNDS / 2];
+		result(key, "%.2f", median[j]);
 		snprintf(key, sizeof(key), "%s_%s_spread_pct", hot_name[j],
 			 when);
 		result(key, "%.3f",
@@ -765,13 +794,21 @@ static void measure_hot_paths(const char *when)
 
 static void run_hotpath(void)
 {
-	measure_hot_paths("bare");
+	double bare[HOT_NR], with[HOT_NR], after[HOT_NR];
+	char key[32];
+	int i;
+
+	measure_hot_paths("bare", bare);
 	if (!strcmp(keyword, "none"))
 		return;
 	online();
-	measure_hot_paths("online");
+	measure_hot_paths("online", with);
+	for (i = 0; i < HOT_NR; i++) {
+		snprintf(key, sizeof(key), "%s_cost_pct", hot_name[i]);
+		result(key, "%.2f", (with[i] - bare[i]) * 100 / bare[i]);
+	}
 	unplug();
-	measure_hot_paths("after");
+	measure_hot_paths("after", after);
 }
 
 /* ---- what evacuation costs -------------------------------------------------- */
@@ -896,6 +933,126 @@ static void run_vacate(void)
 	check();
 }
 
+/* ---- how long locks are held ------------------------------------------------ */
+
+#define LOCK_STAT "/proc/lock_stat"
+
+static const struct {
+	const char *name, *key;
+} locks[] = {
+	{ "&lruvec->lru_lock:", "lru" },
+	{ "&zone->lock:", "zone" },
+};
+#define NR_LOCKS (sizeof(locks) / sizeof(locks[0]))
+
+struct held {
+	double max_us[NR_LOCKS], mean_us[NR_LOCKS];
+	struct pressure_counters at;
+};
+
+static void watch_locks(struct held *held)
+{
+	int ret = hr_write_file(LOCK_STAT, "0");
+
+	if (ret)
+		die(ret, "a kernel with CONFIG_LOCK_STAT");
+	pressure_counters(&held->at);
+}
+
+/*
+ * Longest and mean times since watch_locks(), of everybody: all that is said is
+ * that what goes on does not make them longer. Checking locks takes longer than
+ * what it checks, hence the ratio to another kind of work in the same run.
+ */
+static void result_locks(const char *work, struct held *held,
+			 const struct held *measure)
+{
+	struct pressure_counters now, d;
+	char line[512], key[64], *at;
+	FILE *f = fopen(LOCK_STAT, "re");
+	unsigned int i;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		for (i = 0; i < NR_LOCKS; i++) {
+			at = strstr(line, locks[i].name);
+			if (at &&
+			    sscanf(at + strlen(locks[i].name),
+				   " %*s %*s %*s %*s %*s %*s %*s %*s %*s"
+				   " %lf %*s %lf",
+				   &held->max_us[i], &held->mean_us[i]) != 2)
+				die(-EIO, "what is this: %s", line);
+		}
+	}
+	if (f)
+		fclose(f);
+	pressure_counters(&now);
+	pressure_delta(&held->at, &now, &d);
+	snprintf(key, sizeof(key), "%s_moved", work);
+	result_count(key, d.v[PC_MIGRATED]);
+	for (i = 0; i < NR_LOCKS; i++) {
+		snprintf(key, sizeof(key), "%s_%s_max_us", work, locks[i].key);
+		result(key, "%.2f", held->max_us[i]);
+		snprintf(key, sizeof(key), "%s_%s_mean_us", work, locks[i].key);
+		result(key, "%.2f", held->mean_us[i]);
+		if (!measure)
+			continue;
+		snprintf(key, sizeof(key), "%s_%s_max_ratio", work,
+			 locks[i].key);
+		result(key, "%.3f", held->max_us[i] / measure->max_us[i]);
+		snprintf(key, sizeof(key), "%s_%s_mean_ratio", work,
+			 locks[i].key);
+		result(key, "%.3f", held->mean_us[i] / measure->mean_us[i]);
+	}
+}
+
+/* Every other page is free: nothing can be allocated in one piece. */
+static char *fragment(long mib)
+{
+	size_t bytes = mib << 20, i;
+	char *mem;
+
+	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED || madvise(mem, bytes, MADV_NOHUGEPAGE) ||
+	    madvise(mem, bytes, MADV_POPULATE_WRITE))
+		die(-errno, "%ld MiB", mib);
+	for (i = 0; i < bytes; i += 2 * PAGE)
+		if (madvise(mem + i, PAGE, MADV_DONTNEED))
+			die(-errno, "let go of a page");
+	return mem;
+}
+
+/* Compaction of what has gaps, then evacuation, then a removal. */
+static void run_locks(void)
+{
+	static struct held compact, evacuate, offline;
+	struct pressure grower;
+	char *mem;
+	int ret;
+
+	mem = fragment(opt.anon);
+	watch_locks(&compact);
+	ret = hr_write_file("/proc/sys/vm/compact_memory", "1");
+	if (ret)
+		die(ret, "compact");
+	result_locks("compact", &compact, NULL);
+	munmap(mem, opt.anon << 20);
+
+	hold();
+	online();
+	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
+	watch_locks(&evacuate);
+	ret = pressure_grow(&grower, opt.grow * 1024, 0, LIMIT_SECONDS);
+	result_locks("evacuate", &evacuate, &compact);
+	result("killed", "%s", ret ? "yes" : "no");
+	pressure_stop(&grower);
+
+	watch_locks(&offline);
+	unplug();
+	result_locks("offline", &offline, &compact);
+	check();
+}
+
 /* ---- start --------------------------------------------------------------------- */
 
 static const struct {
@@ -905,7 +1062,8 @@ static const struct {
 	{ "files", run_files },	      { "grow", run_grow },
 	{ "reserves", run_reserves }, { "idle", run_idle },
 	{ "pingpong", run_pingpong }, { "hotpath", run_hotpath },
-	{ "vacate", run_vacate },
+	{ "vacate", run_vacate },     { "place", run_place },
+	{ "locks", run_locks },
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

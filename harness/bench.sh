@@ -4,6 +4,7 @@
 #
 #	harness/bench.sh
 #	harness/bench.sh --table	of the numbers that are there
+#	harness/bench.sh --kernels	which ones the rows need, a word each
 #
 # Time in the guests is virtual (qemu-configs/icount.args), hence the same on a
 # busy host, and guests may run side by side.
@@ -15,22 +16,26 @@
 # Environment: as for guest.sh, and
 #	BENCH		rows or patterns (a,b*), empty: all
 #	JOBS		guests at a time
-#	STOCK OPTION_N	object directories of the other two kernels
-set -u
+#	STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT
+#			object directories of the kernels (bench-kernels.sh)
+# -f: patterns of rows are not names of files.
+set -fu
 
 harness=$(cd "$(dirname "$0")" && pwd)
 matrix=$harness/../qemu-configs/bench
 : "${BUILD:=build/${SERIES:-6.12}}"
-: "${OUT:=$BUILD/out}"
+: "${PATCHED:=$BUILD/out-bench}"
 : "${STOCK:=$BUILD/out-stock}"
 : "${OPTION_N:=$BUILD/out-n}"
+: "${LOCKSTAT:=$BUILD/out-lockstat}"
+: "${PLACEMENT:=$BUILD/out-placement}"
 : "${TIMEOUT_MUL:=1}"
 : "${QEMU:=qemu-system-x86_64}"
 : "${ACCEL:=}"
 [ -n "$ACCEL" ] || ACCEL=icount
 dir=$BUILD/bench
 raw=$dir/raw.tsv
-export BUILD STOCK OPTION_N TIMEOUT_MUL QEMU ACCEL
+export BUILD STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT TIMEOUT_MUL QEMU ACCEL
 
 fail() {
 	echo "bench: $*" >&2
@@ -41,22 +46,28 @@ objects() {
 	case $1 in
 	stock)	echo "$STOCK" ;;
 	n)	echo "$OPTION_N" ;;
-	*)	echo "$OUT" ;;
+	lockstat) echo "$LOCKSTAT" ;;
+	placement|first|last|half) echo "$PLACEMENT" ;;
+	*)	echo "$PATCHED" ;;
 	esac
 }
 
-# Sets EXTRA and APPEND: the machine as options for QEMU and the kernel.
+# set_machine MACHINE KERNEL KEYWORD: sets EXTRA and APPEND, the machine as
+# options for QEMU and the kernel.
 set_machine() {
-	m=512 vmem=0 dimm=0 node=0 smp=2 APPEND=
+	m=512 low=0 vmem=0 dimm=0 node=0 smp=2 APPEND=
 	for word in $(echo "$1" | tr ',' ' '); do
 		case $word in
 		word=*)	APPEND="$APPEND ${word#word=}" ;;
-		m=*|vmem=*|dimm=*|node=*|smp=*)
+		m=*|low=*|vmem=*|dimm=*|node=*|smp=*)
 			eval "${word%%=*}=\${word#*=}" ;;
 		*)	fail "$word: not part of a machine" ;;
 		esac
 	done
 	case $2 in
+	first|last|half) APPEND="$APPEND hotremove_placement=$2" ;;
+	esac
+	case $3 in
 	cma*)
 		APPEND="$APPEND cma=${dimm}M"
 		m=$((m + dimm)) dimm=0
@@ -65,6 +76,8 @@ set_machine() {
 	# reserve=off: most of it is never touched.
 	EXTRA="-m ${m}M,slots=4,maxmem=64G
 -smp $smp"
+	[ "$low" = 0 ] || EXTRA="$EXTRA
+-machine max-ram-below-4g=${low}M"
 	[ "$node" = 0 ] || EXTRA="$EXTRA
 -object memory-backend-ram,id=ram0,size=${m}M
 -numa node,nodeid=0,cpus=0-$((smp - 1)),memdev=ram0
@@ -95,7 +108,7 @@ if [ "${1:-}" = --guest ]; then
 	row=$2 scenario=$3 machine=$4 kernel=${5%%:*} keyword=${5#*:}
 	NAME=bench-$row-$kernel-$keyword
 	out=$dir/$row.$kernel.$keyword
-	set_machine "$machine" "$keyword"
+	set_machine "$machine" "$kernel" "$keyword"
 	OUT=$(objects "$kernel")
 	# Virtual time passes at once in a guest that waits for its hypervisor.
 	: "${SILENCE_LIMIT:=600}" "${RUN_LIMIT:=1800}"
@@ -160,11 +173,17 @@ results() {
 	done
 }
 
+# The kernels that only some rows are about, of those to boot.
+kernels() {
+	plan | awk '{ sub(/:.*/, "", $4) } $4 !~ /^(stock|n|patched)$/ { print $4 }' |
+		sed -E 's/^(first|last|half)$/placement/' | sort -u
+}
+
 describe() {
 	echo "# $("$QEMU" --version | head -n 1)"
 	echo "# $(uname -m), accelerator $ACCEL"
-	for kernel in stock n patched; do
-		objects=$(objects $kernel)
+	for kernel in stock n patched $(kernels); do
+		objects=$(objects "$kernel")
 		[ -r "$objects/arch/x86/boot/bzImage" ] || continue
 		echo "# $kernel: image $(sha256sum <"$objects/arch/x86/boot/bzImage" |
 			cut -c1-16), config $(sha256sum <"$objects/.config" | cut -c1-16)"
@@ -203,7 +222,10 @@ collect() {
 	} >"$dir/samples.tsv"
 }
 
-if [ "${1:-}" = --table ]; then
+if [ "${1:-}" = --kernels ]; then
+	kernels
+	exit 0
+elif [ "${1:-}" = --table ]; then
 	[ -d "$dir" ] || fail "no $dir (make bench)"
 else
 	run

@@ -25,6 +25,7 @@
 
 #include "hr.h"
 #include "load.h"
+#include "report.h"
 
 #define AUTO_ONLINE HR_SYS_MEMORY "/auto_online_blocks"
 #define DEVICE "vm0"
@@ -73,31 +74,6 @@ static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
 	vprintf(fmt, ap);
 	va_end(ap);
 	putchar('\n');
-}
-
-static void __attribute__((format(printf, 2, 3)))
-result(const char *key, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("RESULT %s ", key);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-}
-
-static void __attribute__((format(printf, 2, 3), noreturn))
-die(int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("FAILED: ");
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf(": %s\n", strerror(-err));
-	exit(1);
 }
 
 /* ---- plug -------------------------------------------------------------- */

@@ -31,7 +31,7 @@ for program in demo bench; do
 	[ -e "$harness/$program.c" ] || continue
 	tests=$harness/../selftests
 	$CC -static -O2 -Wall -D_GNU_SOURCE -I"$tests" -o "$work/$program" \
-		"$harness/$program.c" "$tests/hr.c" "$tests/load.c" "$tests/pressure.c" ||
+		"$harness/$program.c" "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/pressure.c" ||
 		fail "cannot build $harness/$program.c"
 	programs="$programs $program"
 done
