@@ -647,6 +647,21 @@ static long grow_unmovable(struct pressure *p)
 	return fill_pipe(p->fd) >> 10;
 }
 
+/* The ring of 512 buffers of an empty pipe: one piece of 32 KiB, order 3. */
+static int begin_rings(struct pressure *p)
+{
+	return begin_grower(p, SPARE_PIPES, FIRST_SPARE_FD_NOFS);
+}
+
+static long grow_rings(struct pressure *p)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) || fcntl(fds[1], F_SETPIPE_SZ, 2 * MIB) < 0)
+		return -errno;
+	return 32;
+}
+
 /* Few enough for a directory, many enough for the directories not to matter. */
 #define FILES_PER_DIRECTORY 10000
 
@@ -852,6 +867,8 @@ static const struct pressure_type cache_type = { "cache", -1000, begin_cache,
 static const struct pressure_type unmovable_type = { "unmovable", 1000,
 						     begin_unmovable,
 						     grow_unmovable };
+static const struct pressure_type rings_type = { "rings", 1000, begin_rings,
+						 grow_rings };
 static const struct pressure_type files_type = { "files", 1000, begin_files,
 						 grow_files };
 static const struct pressure_type nofs_type = { "nofs", 1000, begin_nofs,
@@ -973,6 +990,11 @@ int pressure_unmovable(struct pressure *p,
 		       const struct pressure_options *options)
 {
 	return start(p, &unmovable_type, 0, options);
+}
+
+int pressure_rings(struct pressure *p, const struct pressure_options *options)
+{
+	return start(p, &rings_type, 0, options);
 }
 
 int pressure_files(struct pressure *p, const struct pressure_options *options)

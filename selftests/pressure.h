@@ -140,6 +140,8 @@ int pressure_tmpfs(struct pressure *p, size_t mib,
 /* Start a grower, which then waits. Pipes, counted in KiB. */
 int pressure_unmovable(struct pressure *p,
 		       const struct pressure_options *options);
+/* The same in pieces of 32 KiB. */
+int pressure_rings(struct pressure *p, const struct pressure_options *options);
 /* Empty files in a ramfs of its own, counted by the file. */
 int pressure_files(struct pressure *p, const struct pressure_options *options);
 /*
