@@ -139,7 +139,7 @@ FIXTURE_VARIANT(report)
 	const char *keyword;
 	/* What is to be in the second line, and at least so much of the rest */
 	const char *blamed;
-	int (*grow)(struct pressure *p, const struct pressure_options *o);
+	int (*grow)(struct pressure * p, const struct pressure_options *o);
 	int order;
 	bool cache; /* plugged memory is full of page cache */
 	bool mlock;
@@ -148,8 +148,11 @@ FIXTURE_VARIANT(report)
 	bool memcg;
 };
 
-#define REPORT(name, ...) \
-	FIXTURE_VARIANT_ADD(report, name){ __VA_ARGS__ }
+#define REPORT(name, ...)                 \
+	FIXTURE_VARIANT_ADD(report, name) \
+	{                                 \
+		__VA_ARGS__               \
+	}
 
 #define HOTREMOVE .keyword = "online_hotremove", .blamed = "hot-removable"
 #define MOVABLE .keyword = "online_movable", .blamed = "in ZONE_MOVABLE"
@@ -192,7 +195,8 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 		SKIP(return, "needs a second node");
 	/* All of it may be used in the last resort; here it must not. */
 	if (variant->cma)
-		ASSERT_EQ(0, scene_set(s, "/proc/sys/vm/evacuate_to_cma", "-1"));
+		ASSERT_EQ(0,
+			  scene_set(s, "/proc/sys/vm/evacuate_to_cma", "-1"));
 	if (variant->memcg)
 		ASSERT_EQ(0, scene_cgroup(s, "memory"));
 	if (variant->far)
