@@ -229,7 +229,8 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 		return;
 	}
 	EXPECT_LT(0, r.free);
-	EXPECT_EQ(variant->order, r.order);
+	/* The inodes of the pipes may be the last straw. */
+	EXPECT_TRUE(r.order == variant->order || !r.order);
 	EXPECT_EQ(r.free, r.usable + r.unusable);
 	EXPECT_NE(NULL, strstr(r.second, variant->blamed));
 	EXPECT_LE(32 * 1024, r.unusable);
