@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +40,14 @@ bool hr_supported(void)
 
 	globfree(&g);
 	return found;
+}
+
+bool hr_booted_with(const char *word)
+{
+	char words[4096];
+
+	return hr_read_file("/proc/cmdline", words, sizeof(words)) > 0 &&
+	       strstr(words, word);
 }
 
 /* ---- time -------------------------------------------------------------- */
@@ -71,6 +81,19 @@ bool hr_poll(long long deadline)
 }
 
 /* ---- text files ------------------------------------------------------ */
+
+int hr_fail(char *why, size_t len, int err, const char *fmt, ...)
+{
+	va_list ap;
+	size_t used;
+
+	va_start(ap, fmt);
+	vsnprintf(why, len, fmt, ap);
+	va_end(ap);
+	used = strlen(why);
+	snprintf(why + used, len - used, ": %s", strerror(-err));
+	return err;
+}
 
 int hr_read_file(const char *path, char *buf, size_t len)
 {
@@ -802,7 +825,42 @@ int hr_return_blocks(void)
 	return ret;
 }
 
-/* ---- swap on zram ------------------------------------------------------ */
+/* ---- file systems and swap ---------------------------------------------- */
+
+int hr_mount_detached(const char *type, const char *key, const char *value)
+{
+	int fs = fsopen(type, FSOPEN_CLOEXEC), root = -1, err;
+
+	if (fs < 0)
+		return -errno;
+	if ((!key || !fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0)) &&
+	    !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		root = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	err = errno;
+	close(fs);
+	return root < 0 ? -err : root;
+}
+
+int hr_mke2fs(const char *const *words)
+{
+	const char *args[16] = { "mke2fs", "-F", "-b", "4096" };
+	int i, null, status = -1;
+	pid_t pid;
+
+	for (i = 4; i < 15 && *words; i++)
+		args[i] = *words++;
+	pid = fork();
+	if (!pid) {
+		null = open("/dev/null", O_RDWR);
+		dup2(null, 1);
+		dup2(null, 2);
+		execvp(args[0], (char *const *)args);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -errno;
+	return status ? -ENOEXEC : 0;
+}
 
 #define ZRAM_CONTROL "/sys/class/zram-control/"
 #define SWAP_PAGE 4096UL

@@ -20,6 +20,9 @@
 bool hr_supported(void);
 #define HR_SKIP_REASON "needs CONFIG_MIGRATE_HOTREMOVE"
 
+/* Is this word, or this option of a word, on the kernel's command line? */
+bool hr_booted_with(const char *word);
+
 /* ---- memory blocks -------------------------------------------------- */
 
 unsigned long hr_block_bytes(void);
@@ -68,6 +71,10 @@ long long hr_deadline(unsigned int seconds);
 bool hr_poll(long long deadline);
 
 /* ---- text files ------------------------------------------------------ */
+
+/* Note why something failed, with the text of err; returns err. */
+int __attribute__((format(printf, 4, 5)))
+hr_fail(char *why, size_t len, int err, const char *fmt, ...);
 
 int hr_read_file(const char *path, char *buf, size_t len); /* bytes read */
 int hr_write_file(const char *path, const char *val);
@@ -124,7 +131,15 @@ int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds);
 long hr_vmem_size_mib(const char *id);
 long hr_vmem_requested_mib(const char *id);
 
-/* ---- swap on zram ------------------------------------------------------ */
+/* ---- file systems and swap ---------------------------------------------- */
+
+/*
+ * A file system mounted nowhere: goes with the last process that has it. One
+ * parameter, unless key is NULL. A descriptor or -errno.
+ */
+int hr_mount_detached(const char *type, const char *key, const char *value);
+/* mke2fs with blocks of 4 KiB and these words, the last of them NULL. */
+int hr_mke2fs(const char *const *words);
 
 /* Swap of that size on a zram device of its own: its number or -errno. */
 int hr_zram_swapon(size_t bytes);

@@ -24,7 +24,6 @@
 #include <linux/loop.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,21 +70,8 @@ struct load_type {
 	long (*check)(struct load *l); /* corrupt bytes */
 };
 
-/* Note why something failed and pass the error on. */
-static int __attribute__((format(printf, 3, 4)))
-fail(struct load *l, int err, const char *fmt, ...)
-{
-	va_list ap;
-	size_t len;
-
-	va_start(ap, fmt);
-	vsnprintf(l->shared->why, sizeof(l->shared->why), fmt, ap);
-	va_end(ap);
-	len = strlen(l->shared->why);
-	snprintf(l->shared->why + len, sizeof(l->shared->why) - len, ": %s",
-		 strerror(-err));
-	return err;
-}
+#define fail(l, err, ...) \
+	hr_fail((l)->shared->why, sizeof((l)->shared->why), err, __VA_ARGS__)
 
 /* ---- the pattern ------------------------------------------------------- */
 
@@ -517,26 +503,6 @@ static int loop_bind(const char *file, char *dev, size_t len)
 	return loop;
 }
 
-static int mke2fs(const char *dev)
-{
-	int status = -1;
-	pid_t pid = fork();
-
-	if (!pid) {
-		int null = open("/dev/null", O_RDWR);
-
-		dup2(null, 1);
-		dup2(null, 2);
-		execlp("mke2fs", "mke2fs", "-F", "-b", "4096", dev, NULL);
-		execlp("busybox", "busybox", "mke2fs", "-F", "-b", "4096", dev,
-		       NULL);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return -errno;
-	return status ? -ENOEXEC : 0;
-}
-
 /* ext4 on a loop device on tmpfs: a disk in memory that may move as well. */
 static int setup_ext4(struct load *l)
 {
@@ -559,7 +525,7 @@ static int setup_ext4(struct load *l)
 	loop = loop_bind(image, dev, sizeof(dev));
 	if (loop < 0)
 		return fail(l, loop, "loop device for %s", image);
-	ret = mke2fs(dev);
+	ret = hr_mke2fs((const char *[]){ dev, NULL });
 	if (ret)
 		ret = fail(l, ret, "mke2fs %s", dev);
 	else if (mount(dev, mnt, "ext4", 0, NULL))

@@ -44,7 +44,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -54,6 +53,7 @@
 
 #include "../kselftest_harness.h"
 #include "hr.h"
+#include "pressure.h"
 
 #define MIB (1UL << 20)
 /* Enough to see it in the block, little enough to leave the block mostly free. */
@@ -77,25 +77,17 @@ static int control_block = -1;
 static int load_root =
 	-1; /* a file system mounted nowhere: goes with the process */
 
-static int mount_detached(const char *type, const char *source)
+static bool mount_load(const char *type, const char *source)
 {
-	int fs = fsopen(type, FSOPEN_CLOEXEC);
-	int root = -1;
-
-	if (fs < 0)
-		return -1;
-	if ((!source ||
-	     !fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0)) &&
-	    !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		root = fsmount(fs, FSMOUNT_CLOEXEC, 0);
-	close(fs);
-	return root;
+	load_root = hr_mount_detached(type, source ? "source" : NULL, source);
+	if (load_root < 0)
+		errno = -load_root;
+	return load_root >= 0;
 }
 
 static bool slab_begin(void)
 {
-	load_root = mount_detached("ramfs", NULL);
-	return load_root >= 0;
+	return mount_load("ramfs", NULL);
 }
 
 /* Inodes and dentries of empty files. */
@@ -220,7 +212,8 @@ static bool percpu_begin(void)
 	char on[256] = "";
 	int fd;
 
-	load_root = mount_detached("cgroup2", NULL);
+	if (!mount_load("cgroup2", NULL))
+		return false;
 	fd = openat(load_root, "cgroup.subtree_control", O_RDONLY);
 	if (fd < 0 || read(fd, on, sizeof(on) - 1) < 0)
 		return false;
@@ -248,7 +241,7 @@ static void percpu_end(void)
 {
 	char name[32];
 
-	load_root = mount_detached("cgroup2", NULL);
+	mount_load("cgroup2", NULL);
 	for (int step = 0; step < STEPS_MAX; step++) {
 		for (int i = 0; i < CGROUPS_PER_STEP; i++) {
 			snprintf(name, sizeof(name), "hr-%d-%d", step, i);
@@ -265,19 +258,8 @@ static void percpu_end(void)
 static bool buffers_begin(void)
 {
 	cpu_set_t one;
-	int status;
-	pid_t pid = fork();
 
-	if (!pid) {
-		int null = open("/dev/null", O_WRONLY);
-
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		execlp("mke2fs", "mke2fs", "-F", "-b", "4096", "-i", "4096",
-		       DISK, NULL);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
+	if (hr_mke2fs((const char *[]){ "-i", "4096", DISK, NULL })) {
 		errno = ENOPKG;
 		return false;
 	}
@@ -285,8 +267,7 @@ static bool buffers_begin(void)
 	CPU_ZERO(&one);
 	CPU_SET(0, &one);
 	sched_setaffinity(0, sizeof(one), &one);
-	load_root = mount_detached("ext4", DISK);
-	return load_root >= 0;
+	return mount_load("ext4", DISK);
 }
 
 /*
@@ -648,16 +629,50 @@ TEST_F_TIMEOUT(placement, keeps_kernel_pages_out, 600)
 	EXPECT_EQ(self->pageblocks, hr_pageblocks("HotRemove"));
 }
 
+/* Free pages of the blocks' zone, while none of the blocks is online. */
+static long free_in_zone(void)
+{
+	return hr_zoneinfo(hr_block_node(control_block), "Normal",
+			   "nr_free_pages");
+}
+
+/*
+ * Where ordinary memory shares the zone with the blocks, fill it: how much of it
+ * is free depends on what ran before, and a load comes to the control block only
+ * when nothing else is.
+ */
+static void fill_zone(struct pressure *filler)
+{
+	const long enough =
+		hr_zoneinfo(hr_block_node(control_block), "Normal", "low") +
+		2 * MIB_PAGES;
+	int ret = 0;
+
+	if (free_in_zone() <= enough)
+		return;
+	ret = pressure_unmovable(filler, NULL);
+	while (!ret && free_in_zone() > enough)
+		ret = pressure_grow(filler, pressure_done(filler) + MIB_KIB, 0,
+				    GROW_SECONDS);
+	printf("# %lu MiB fill the zone%s%s\n", pressure_done(filler) / MIB_KIB,
+	       ret ? ": " : "", pressure_why(filler));
+	/* Tests are forked. */
+	fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
+	struct pressure filler = { 0 };
 	int blocks[2], ret;
 
 	if (hr_supported() && hr_take_blocks(blocks, 2, 2) == 2) {
 		/* Compaction moves pages upwards: to where it must not. */
 		hotremove_block = blocks[1];
 		control_block = blocks[0];
+		fill_zone(&filler);
 	}
 	ret = test_harness_run(argc, argv);
+	pressure_stop(&filler);
 	/* Waiting for a control block that kernel memory holds is in vain. */
 	if (control_block >= 0 &&
 	    hr_block_is(control_block, "state", "offline"))

@@ -21,14 +21,12 @@
 #include <linux/mempolicy.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -194,34 +192,42 @@ static long long free_in_zone_movable(void)
 
 #define MAX_KSWAPDS 8
 
+static int kswapds[MAX_KSWAPDS]; /* their stat */
+static int nr_kswapds = -1;
+
+static void find_kswapds(void)
+{
+	char path[64];
+	glob_t g;
+	size_t i;
+	int fd;
+
+	if (nr_kswapds >= 0)
+		return;
+	nr_kswapds = 0;
+	if (glob("/proc/[0-9]*", 0, NULL, &g))
+		return;
+	for (i = 0; i < g.gl_pathc && nr_kswapds < MAX_KSWAPDS; i++) {
+		snprintf(path, sizeof(path), "%s/stat", g.gl_pathv[i]);
+		fd = -1;
+		if (strstr(reread(&fd, path), "(kswapd"))
+			kswapds[nr_kswapds++] = fd;
+		else
+			close(fd);
+	}
+	globfree(&g);
+}
+
 /* Field 15 of stat: all of kswapd's time is system time. */
 static long long kswapd_ms(void)
 {
-	static int fds[MAX_KSWAPDS] = { [0 ... MAX_KSWAPDS - 1] = -1 };
-	static int nr = -1;
 	long long ticks, sum = 0;
-	char path[64];
 	const char *at;
-	glob_t g;
-	size_t i;
+	int i;
 
-	if (nr < 0) {
-		nr = 0;
-		if (!glob("/proc/[0-9]*", 0, NULL, &g))
-			for (i = 0; i < g.gl_pathc && nr < MAX_KSWAPDS; i++) {
-				snprintf(path, sizeof(path), "%s/stat",
-					 g.gl_pathv[i]);
-				if (strstr(reread(&fds[nr], path), "(kswapd")) {
-					nr++;
-					continue;
-				}
-				close(fds[nr]);
-				fds[nr] = -1;
-			}
-		globfree(&g);
-	}
-	for (i = 0; i < nr; i++) {
-		at = strchr(reread(&fds[i], NULL), ')');
+	find_kswapds();
+	for (i = 0; i < nr_kswapds; i++) {
+		at = strchr(reread(&kswapds[i], NULL), ')');
 		if (at && sscanf(at + 1,
 				 " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u"
 				 " %*u %lld",
@@ -382,36 +388,8 @@ struct pressure_type {
 	void (*idle)(struct pressure *p);
 };
 
-/* Note why something failed and pass the error on. */
-static int __attribute__((format(printf, 3, 4)))
-fail(struct pressure *p, int err, const char *fmt, ...)
-{
-	va_list ap;
-	size_t len;
-
-	va_start(ap, fmt);
-	vsnprintf(p->shared->why, sizeof(p->shared->why), fmt, ap);
-	va_end(ap);
-	len = strlen(p->shared->why);
-	snprintf(p->shared->why + len, sizeof(p->shared->why) - len, ": %s",
-		 strerror(-err));
-	return err;
-}
-
-/* A file system mounted nowhere: goes with the last process that has it. */
-static int mount_detached(const char *type, const char *key, const char *value)
-{
-	int fs = fsopen(type, FSOPEN_CLOEXEC), root = -1, err;
-
-	if (fs < 0)
-		return -errno;
-	if ((!key || !fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0)) &&
-	    !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		root = fsmount(fs, FSMOUNT_CLOEXEC, 0);
-	err = errno;
-	close(fs);
-	return root < 0 ? -err : root;
-}
+#define fail(p, err, ...) \
+	hr_fail((p)->shared->why, sizeof((p)->shared->why), err, __VA_ARGS__)
 
 static int enter_cgroup(struct pressure *p)
 {
@@ -480,7 +458,7 @@ static int begin_tmpfs(struct pressure *p)
 	int root, ret;
 
 	snprintf(size, sizeof(size), "%zum", p->mib);
-	root = mount_detached("tmpfs", "size", size);
+	root = hr_mount_detached("tmpfs", "size", size);
 	if (root < 0)
 		return fail(p, root, "mount tmpfs");
 	ret = map_file(p, root, PROT_READ | PROT_WRITE);
@@ -492,25 +470,6 @@ static int begin_tmpfs(struct pressure *p)
 #define RAM_DISK "/dev/ram0"
 /* The file has no blocks: the file system need not have many. */
 #define RAM_DISK_BLOCKS "512"
-
-static int mke2fs(void)
-{
-	int status = -1;
-	pid_t pid = fork();
-
-	if (!pid) {
-		int null = open("/dev/null", O_RDWR);
-
-		dup2(null, 1);
-		dup2(null, 2);
-		execlp("mke2fs", "mke2fs", "-F", "-b", "4096", RAM_DISK,
-		       RAM_DISK_BLOCKS, NULL);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return -errno;
-	return status ? -ENOEXEC : 0;
-}
 
 /* Read without mapping, as most of a page cache is; wrong bytes or -errno. */
 static long read_file(struct pressure *p, size_t from, size_t to)
@@ -532,11 +491,12 @@ static long read_file(struct pressure *p, size_t from, size_t to)
 
 static int begin_cache(struct pressure *p)
 {
-	int root, ret = mke2fs();
+	const char *words[] = { RAM_DISK, RAM_DISK_BLOCKS, NULL };
+	int root, ret = hr_mke2fs(words);
 
 	if (ret)
 		return fail(p, ret, "mke2fs " RAM_DISK);
-	root = mount_detached("ext4", "source", RAM_DISK);
+	root = hr_mount_detached("ext4", "source", RAM_DISK);
 	if (root < 0)
 		return fail(p, root, "mount ext4 on " RAM_DISK);
 	ret = map_file(p, root, PROT_READ);
@@ -607,6 +567,8 @@ static long outside(struct pressure *p, unsigned long nodes)
  * The spare memory is what others live on meanwhile.
  */
 #define FIRST_SPARE_FD 16384
+/* Its files are many, and nobody kills for a request with GFP_NOFS. */
+#define FIRST_SPARE_FD_NOFS 262144
 #define SPARE_PIPES 4
 #define SPARE_PIPES_NOIO 16
 
@@ -627,7 +589,7 @@ static long fill_pipe(int fd)
 	return n >= 0 ? n : errno == EAGAIN ? 0 : -errno;
 }
 
-static int spare_memory(int pipes)
+static int spare_memory(int pipes, int first_fd)
 {
 	int fds[2], ret;
 
@@ -637,8 +599,8 @@ static int spare_memory(int pipes)
 			return ret;
 		while (fill_pipe(fds[1]) > 0)
 			;
-		if (fcntl(fds[0], F_DUPFD_CLOEXEC, FIRST_SPARE_FD) < 0 ||
-		    fcntl(fds[1], F_DUPFD_CLOEXEC, FIRST_SPARE_FD) < 0)
+		if (fcntl(fds[0], F_DUPFD_CLOEXEC, first_fd) < 0 ||
+		    fcntl(fds[1], F_DUPFD_CLOEXEC, first_fd) < 0)
 			return -errno;
 		close(fds[0]);
 		close(fds[1]);
@@ -646,18 +608,18 @@ static int spare_memory(int pipes)
 	return 0;
 }
 
-static int begin_grower(struct pressure *p, int pipes)
+static int begin_grower(struct pressure *p, int pipes, int first_fd)
 {
-	struct rlimit limit = { FIRST_SPARE_FD + 64, FIRST_SPARE_FD + 64 };
+	struct rlimit limit = { first_fd + 64, first_fd + 64 };
 	int ret;
 
 	prctl(PR_SET_NAME, PRESSURE_GROWER);
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		return fail(p, -errno, "raise RLIMIT_NOFILE");
-	ret = spare_memory(pipes);
+	ret = spare_memory(pipes, first_fd);
 	if (ret)
 		return fail(p, ret, "spare memory");
-	ret = fcntl(p->from_child, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
+	ret = fcntl(p->from_child, F_DUPFD_CLOEXEC, first_fd);
 	if (ret < 0)
 		return fail(p, -errno, "dup");
 	close(p->from_child);
@@ -668,7 +630,7 @@ static int begin_grower(struct pressure *p, int pipes)
 static int begin_unmovable(struct pressure *p)
 {
 	p->fd = -1;
-	return begin_grower(p, SPARE_PIPES);
+	return begin_grower(p, SPARE_PIPES, FIRST_SPARE_FD);
 }
 
 static long grow_unmovable(struct pressure *p)
@@ -685,18 +647,33 @@ static long grow_unmovable(struct pressure *p)
 	return fill_pipe(p->fd) >> 10;
 }
 
+/* The ring of 512 buffers of an empty pipe: one piece of 32 KiB, order 3. */
+static int begin_rings(struct pressure *p)
+{
+	return begin_grower(p, SPARE_PIPES, FIRST_SPARE_FD_NOFS);
+}
+
+static long grow_rings(struct pressure *p)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) || fcntl(fds[1], F_SETPIPE_SZ, 2 * MIB) < 0)
+		return -errno;
+	return 32;
+}
+
 /* Few enough for a directory, many enough for the directories not to matter. */
 #define FILES_PER_DIRECTORY 10000
 
 static int begin_files(struct pressure *p)
 {
-	int root = mount_detached("ramfs", NULL, NULL);
+	int root = hr_mount_detached("ramfs", NULL, NULL);
 
 	if (root < 0)
 		return fail(p, root, "mount ramfs");
 	p->root = root;
 	p->fd = -1;
-	return begin_grower(p, SPARE_PIPES);
+	return begin_grower(p, SPARE_PIPES, FIRST_SPARE_FD);
 }
 
 static long grow_files(struct pressure *p)
@@ -718,24 +695,44 @@ static long grow_files(struct pressure *p)
 	return mknodat(p->fd, name, S_IFREG | 0600, 0) ? -errno : 1;
 }
 
+/* As many inodes as fit with 256 bytes each, without a journal. */
+static int begin_nofs(struct pressure *p)
+{
+	const char *words[] = { "-N", "200000", RAM_DISK, NULL };
+	int ret = hr_mke2fs(words);
+
+	if (ret)
+		return fail(p, ret, "mke2fs " RAM_DISK);
+	p->root = hr_mount_detached("ext4", "source", RAM_DISK);
+	if (p->root < 0)
+		return fail(p, p->root, "mount ext4 on " RAM_DISK);
+	return begin_grower(p, SPARE_PIPES, FIRST_SPARE_FD_NOFS);
+}
+
+static long grow_nofs(struct pressure *p)
+{
+	return openat(p->root, ".", O_TMPFILE | O_RDWR, 0600) < 0 ? -errno : 1;
+}
+
 #define FIRST_NOIO_DISK 1
-#define MAX_NOIO_DISKS 15
+#define RAM_DISKS 16
 
 /* Each has 64 MiB and gives its pages back when told to discard. */
 static int open_ram_disk(int nr)
 {
 	char path[32];
 
-	snprintf(path, sizeof(path), "/dev/ram%d", FIRST_NOIO_DISK + nr);
+	snprintf(path, sizeof(path), "/dev/ram%d", nr);
 	return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 }
 
 static int begin_noio(struct pressure *p)
 {
-	p->fd = open_ram_disk(0);
+	p->root = FIRST_NOIO_DISK;
+	p->fd = open_ram_disk(p->root);
 	if (p->fd < 0)
 		return fail(p, -errno, "open a ram disk");
-	return begin_grower(p, SPARE_PIPES_NOIO);
+	return begin_grower(p, SPARE_PIPES_NOIO, FIRST_SPARE_FD);
 }
 
 /* The disk takes a page for each it is given, with GFP_NOIO. */
@@ -758,7 +755,7 @@ static void discard_ram_disks(void)
 	uint64_t range[2] = { 0 };
 	int i, fd;
 
-	for (i = 0; i < MAX_NOIO_DISKS; i++) {
+	for (i = 0; i < RAM_DISKS; i++) {
 		fd = open_ram_disk(i);
 		if (fd < 0)
 			return;
@@ -870,8 +867,12 @@ static const struct pressure_type cache_type = { "cache", -1000, begin_cache,
 static const struct pressure_type unmovable_type = { "unmovable", 1000,
 						     begin_unmovable,
 						     grow_unmovable };
+static const struct pressure_type rings_type = { "rings", 1000, begin_rings,
+						 grow_rings };
 static const struct pressure_type files_type = { "files", 1000, begin_files,
 						 grow_files };
+static const struct pressure_type nofs_type = { "nofs", 1000, begin_nofs,
+						grow_nofs };
 static const struct pressure_type noio_type = { "noio", 1000, begin_noio,
 						grow_noio };
 
@@ -913,7 +914,7 @@ static void reap(struct pressure *p)
 	p->pid = 0;
 	close(p->to_child);
 	close(p->from_child);
-	if (p->type == &noio_type)
+	if (p->type == &noio_type || p->type == &nofs_type)
 		discard_ram_disks();
 }
 
@@ -991,9 +992,19 @@ int pressure_unmovable(struct pressure *p,
 	return start(p, &unmovable_type, 0, options);
 }
 
+int pressure_rings(struct pressure *p, const struct pressure_options *options)
+{
+	return start(p, &rings_type, 0, options);
+}
+
 int pressure_files(struct pressure *p, const struct pressure_options *options)
 {
 	return start(p, &files_type, 0, options);
+}
+
+int pressure_nofs(struct pressure *p, const struct pressure_options *options)
+{
+	return start(p, &nofs_type, 0, options);
 }
 
 int pressure_noio(struct pressure *p, const struct pressure_options *options)
@@ -1057,43 +1068,47 @@ void pressure_stop(struct pressure *p)
 #define CGROUP "/sys/fs/cgroup"
 #define LRU_GEN "/sys/kernel/mm/lru_gen/enabled"
 
-/* Movable-only memory serves both words, but without evacuation neither. */
-const char *scene_reason_to_skip(const char *keyword)
+int scene_set(struct scene *s, const char *file, const char *value)
 {
-	if (!strcmp(keyword, "online_hotremove") && !hr_supported())
-		return HR_SKIP_REASON;
-	if (!hr_supported() && hr_vmstat("evacuate_blocks") < 0)
-		return "needs a kernel that evacuates";
-	return NULL;
-}
-
-int scene_lru_gen(struct scene *s, const char *value)
-{
-	int ret = hr_read_file(LRU_GEN, s->lru_gen, sizeof(s->lru_gen));
-
-	if (ret >= 0)
-		return hr_write_file(LRU_GEN, value);
-	s->lru_gen[0] = '\0';
-	return ret;
-}
-
-#define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
-
-int scene_thp(struct scene *s)
-{
-	char now[64], *open, *close;
-	int ret = hr_read_file(THP_ENABLED, now, sizeof(now));
+	char old[64], *open, *close;
+	int ret = hr_read_file(file, old, sizeof(old));
 
 	if (ret < 0)
 		return ret;
+	if (s->nr_set == SCENE_KNOBS)
+		return -ENOSPC;
 	/* "always [madvise] never" means madvise. */
-	open = strchr(now, '[');
-	close = strchr(now, ']');
-	if (!open || !close)
-		return -EPROTO;
-	*close = '\0';
-	snprintf(s->thp, sizeof(s->thp), "%.15s", open + 1);
-	return hr_write_file(THP_ENABLED, "madvise");
+	open = strchr(old, '[');
+	close = strchr(old, ']');
+	if (open && close)
+		*close = '\0';
+	snprintf(s->set[s->nr_set].was, sizeof(s->set[0].was), "%.31s",
+		 open ? open + 1 : old);
+	ret = hr_write_file(file, value);
+	if (!ret)
+		s->set[s->nr_set++].file = file;
+	return ret;
+}
+
+#define SWAP_BYTES (64 * MIB)
+
+const char *scene_needs(struct scene *s, const char *keyword,
+			const char *lru_gen, bool swap)
+{
+	if (!strcmp(keyword, "online_hotremove") && !hr_supported())
+		return HR_SKIP_REASON;
+	/* Movable-only memory serves both words, but without evacuation neither. */
+	if (!hr_supported() && hr_vmstat("evacuate_blocks") < 0)
+		return "needs a kernel that evacuates";
+	/* Without it there is one kind of LRU. */
+	if (lru_gen && scene_set(s, LRU_GEN, lru_gen) && *lru_gen == 'y')
+		return "needs CONFIG_LRU_GEN";
+	if (swap) {
+		s->zram = 1 + hr_zram_swapon(SWAP_BYTES);
+		if (s->zram <= 0)
+			return "needs CONFIG_SWAP and CONFIG_ZRAM";
+	}
+	return NULL;
 }
 
 int scene_cgroup(struct scene *s, const char *controller)
@@ -1109,6 +1124,45 @@ int scene_cgroup(struct scene *s, const char *controller)
 		return -errno;
 	s->cgroup = true;
 	return 0;
+}
+
+int scene_trace(struct scene *s, const char *event)
+{
+	char path[128];
+
+	if (mkdir(SCENE_TRACE, 0700))
+		return -errno;
+	s->trace = true;
+	snprintf(path, sizeof(path), SCENE_TRACE "/events/%s/enable", event);
+	return hr_write_file(path, "1");
+}
+
+int scene_cgroup_max(unsigned long mib)
+{
+	char max[32];
+
+	snprintf(max, sizeof(max), "%luM", mib);
+	return hr_write_file(SCENE_CGROUP "/memory.max", max);
+}
+
+unsigned long scene_cgroup_mib(void)
+{
+	char bytes[32] = "";
+
+	hr_read_file(SCENE_CGROUP "/memory.current", bytes, sizeof(bytes));
+	return (strtoul(bytes, NULL, 10) + MIB - 1) / MIB;
+}
+
+const char *scene_cgroup_limits(void)
+{
+	static char limits[64];
+	unsigned long max, oom;
+	char events[256] = "";
+
+	hr_read_file(SCENE_CGROUP "/memory.events", events, sizeof(events));
+	if (sscanf(events, "low %*u high %*u max %lu oom %lu", &max, &oom) == 2)
+		snprintf(limits, sizeof(limits), "max %lu oom %lu", max, oom);
+	return limits;
 }
 
 bool scene_take(struct scene *s, unsigned long mib)
@@ -1140,6 +1194,16 @@ bool scene_on_other_node(const struct scene *s)
 	return hr_block_node(s->blocks[0]) > 0;
 }
 
+int scene_ballast(struct scene *s, unsigned long leave_mib)
+{
+	int ret = pressure_unmovable(&s->ballast, NULL);
+	long kib = pressure_capacity_pages() * PAGE_KIB - leave_mib * MIB_KIB;
+
+	return ret || kib <= 0 ?
+		       ret :
+		       pressure_grow(&s->ballast, kib, 0, GROW_SECONDS);
+}
+
 unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib)
 {
 	unsigned long here =
@@ -1148,6 +1212,8 @@ unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib)
 
 	return here < there ? here : there;
 }
+
+#define REST_PAGES 32
 
 const char *scene_unrest(void)
 {
@@ -1160,9 +1226,13 @@ const char *scene_unrest(void)
 	poll(NULL, 0, 1000);
 	pressure_counters(&to);
 	pressure_delta(&from, &to, &work);
-	/* CPU time is counted in steps of 10 ms; a short look is no work. */
-	if (work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_EVACUATE_BLOCKS] <= 0 &&
-	    work.v[PC_PGSTEAL] <= 0)
+	/*
+	 * CPU time is counted in steps of 10 ms; a short look is no work. Where
+	 * all memory is full, whoever looks needs a few pages, and may have to
+	 * vacate a pageblock for that.
+	 */
+	if (work.v[PC_KSWAPD_MS] <= 10 && work.v[PC_PGSTEAL] <= REST_PAGES &&
+	    (work.v[PC_EVACUATE_BLOCKS] <= 0 || work.v[PC_EVACUATE_STALL] == 1))
 		return "";
 	return pressure_described(&from, &to);
 }
@@ -1170,16 +1240,17 @@ const char *scene_unrest(void)
 void scene_end(struct scene *s)
 {
 	pressure_stop(&s->grower);
+	pressure_stop(&s->ballast);
 	pressure_stop(&s->other);
 	pressure_stop(&s->anon);
-	if (s->lru_gen[0])
-		hr_write_file(LRU_GEN, s->lru_gen);
-	if (s->thp[0])
-		hr_write_file(THP_ENABLED, s->thp);
+	while (s->nr_set--)
+		hr_write_file(s->set[s->nr_set].file, s->set[s->nr_set].was);
 	if (s->zram > 0)
 		hr_zram_swapoff(s->zram - 1);
 	if (s->cgroup)
 		rmdir(SCENE_CGROUP);
+	if (s->trace)
+		rmdir(SCENE_TRACE);
 	memset(s, 0, sizeof(*s));
 }
 

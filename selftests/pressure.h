@@ -140,6 +140,8 @@ int pressure_tmpfs(struct pressure *p, size_t mib,
 /* Start a grower, which then waits. Pipes, counted in KiB. */
 int pressure_unmovable(struct pressure *p,
 		       const struct pressure_options *options);
+/* The same in pieces of 32 KiB. */
+int pressure_rings(struct pressure *p, const struct pressure_options *options);
 /* Empty files in a ramfs of its own, counted by the file. */
 int pressure_files(struct pressure *p, const struct pressure_options *options);
 /*
@@ -147,6 +149,11 @@ int pressure_files(struct pressure *p, const struct pressure_options *options);
  * The OOM killer is not for such requests: without memory they wait for ever.
  */
 int pressure_noio(struct pressure *p, const struct pressure_options *options);
+/*
+ * Inodes of ext4, which asks for them with GFP_NOFS, of files that are open and
+ * have no name: counted by the file, each of which takes more than a KiB.
+ */
+int pressure_nofs(struct pressure *p, const struct pressure_options *options);
 /*
  * Let it grow until it has done `target` units in all. When it has done `mark`
  * of them (0: never) it fills shared->at_mark. Returns 0 when there, 1 if it
@@ -205,31 +212,53 @@ long pressure_watermark_pages(const char *name);
 #define VERDICT_MS 10000
 
 #define SCENE_BLOCKS 16
+#define SCENE_KNOBS 4
+/* An instance of its own: the traces of others stay as they are. */
+#define SCENE_TRACE "/sys/kernel/tracing/instances/hr-scene"
 #define SCENE_CGROUP "/sys/fs/cgroup/hr-scene"
 
 /* Zeroed at first; scene_end() undoes all of it, in any state. */
 struct scene {
 	int blocks[SCENE_BLOCKS], nr;
-	struct pressure anon, other, grower;
-	char lru_gen[16], thp[16]; /* what it was */
+	struct pressure anon, other, grower, ballast;
+	struct {
+		const char *file;
+		char was[32];
+	} set[SCENE_KNOBS];
+	int nr_set;
 	int zram; /* number + 1 */
-	bool cgroup;
+	bool cgroup, trace;
 };
 
-/* Why memory onlined by this keyword can do nothing for this kernel, or NULL. */
-const char *scene_reason_to_skip(const char *keyword);
-/* "y" or "n"; -ENOENT: no CONFIG_LRU_GEN. */
-int scene_lru_gen(struct scene *s, const char *value);
-/* Huge pages for who asks: off by default in guests below 512 MiB. */
-int scene_thp(struct scene *s);
+/*
+ * Memory will be onlined by this keyword, lru_gen is to be "y", "n" or as it is
+ * (NULL), and there is to be swap. Returns what this kernel needs for that, or
+ * NULL.
+ */
+const char *scene_needs(struct scene *s, const char *keyword,
+			const char *lru_gen, bool swap);
+/* Write to a file of /proc/sys or /sys until the end. */
+int scene_set(struct scene *s, const char *file, const char *value);
 /* SCENE_CGROUP, with that controller. */
 int scene_cgroup(struct scene *s, const char *controller);
+/* SCENE_TRACE "/trace" is to have what happens there from now on: "oom/...". */
+int scene_trace(struct scene *s, const char *event);
+/* Its limit, its usage (rounded up), and how often the limit was met. */
+int scene_cgroup_max(unsigned long mib);
+unsigned long scene_cgroup_mib(void);
+/* "max 3 oom 1", in a static buffer. */
+const char *scene_cgroup_limits(void);
 /* Is there that much to plug? For those who do it late. */
 bool scene_can_plug(unsigned long mib);
 /* Take so much that is offline; false if it is less. */
 bool scene_take(struct scene *s, unsigned long mib);
 /* Online what was taken. */
 int scene_online(struct scene *s, const char *keyword);
+/*
+ * Kernel memory until only so much could be had: what is left is as small in a
+ * large machine as in a small one. 0, 1 or -errno, as from pressure_grow().
+ */
+int scene_ballast(struct scene *s, unsigned long leave_mib);
 /*
  * Memory of another node is the last step before a kill, by intention: what lies
  * here and is cheap to reclaim goes first, and nobody works ahead.
@@ -256,6 +285,25 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 
 /* For the bodies of tests, with kselftest_harness.h. */
 
+#define SCENE(fixture)                            \
+	FIXTURE(fixture)                          \
+	{                                         \
+		struct scene s;                   \
+	};                                        \
+	FIXTURE_TEARDOWN(fixture)                 \
+	{                                         \
+		scene_end(&self->s);              \
+		EXPECT_EQ(0, hr_return_blocks()); \
+	}                                         \
+	_Static_assert(1, "ends with a semicolon")
+
+/* In a setup: there will be no teardown. */
+#define SCENE_SKIP(s, ...)                 \
+	do {                               \
+		scene_end(s);              \
+		SKIP(return, __VA_ARGS__); \
+	} while (0)
+
 #define START(p, what, ...)                                        \
 	do {                                                       \
 		ASSERT_EQ(0, pressure_##what(p, ##__VA_ARGS__))    \
@@ -275,6 +323,7 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 #define ALL_COMES_BACK(s)                                          \
 	do {                                                       \
 		pressure_stop(&(s)->grower);                       \
+		pressure_stop(&(s)->ballast);                      \
 		EXPECT_EQ(0, hr_return_blocks());                  \
 		if ((s)->anon.pid)                                 \
 			EXPECT_EQ(0, pressure_check(&(s)->anon));  \

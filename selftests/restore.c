@@ -27,6 +27,7 @@
 
 #include "../kselftest_harness.h"
 #include "hr.h"
+#include "pressure.h"
 
 #define VETO_DIR "/sys/kernel/debug/notifier-error-inject/memory/actions/"
 #define MIB (1UL << 20)
@@ -76,37 +77,8 @@ static int changed(const struct snapshot *s)
 	       differs("spanned", s->spanned, now.spanned);
 }
 
-/*
- * Pages the kernel keeps for itself, as fast as user space can get them: full
- * pipes. A block that has lost its type attracts them.
- */
-#define PIPES 24
-
-struct growth {
-	int fd[PIPES][2];
-	int nr;
-};
-
-static void grow_kernel(struct growth *g)
-{
-	static char buf[MIB];
-
-	for (g->nr = 0; g->nr < PIPES; g->nr++) {
-		if (pipe2(g->fd[g->nr], O_NONBLOCK))
-			return;
-		fcntl(g->fd[g->nr][1], F_SETPIPE_SZ, MIB);
-		while (write(g->fd[g->nr][1], buf, sizeof(buf)) > 0)
-			;
-	}
-}
-
-static void shrink_kernel(struct growth *g)
-{
-	while (g->nr--) {
-		close(g->fd[g->nr][0]);
-		close(g->fd[g->nr][1]);
-	}
-}
+/* Pages the kernel keeps for itself: a block that has lost its type attracts them. */
+#define KERNEL_MIB 24
 
 /* ---- a page that cannot move --------------------------------------------- */
 
@@ -242,7 +214,7 @@ FIXTURE_TEARDOWN(block)
 static int not_restored(int block, const struct snapshot *before,
 			const char *hotremove)
 {
-	struct growth growth;
+	struct pressure pipes;
 	int bad = 0;
 
 	if (!hr_block_is(block, "state", "online") ||
@@ -254,9 +226,10 @@ static int not_restored(int block, const struct snapshot *before,
 	}
 	bad += changed(before);
 	bad += hr_check_invariants();
-	grow_kernel(&growth);
+	bad += pressure_unmovable(&pipes, NULL) ||
+	       pressure_grow(&pipes, KERNEL_MIB * MIB_KIB, 0, GROW_SECONDS);
 	bad += hr_unmovable_pages(block) != 0;
-	shrink_kernel(&growth);
+	pressure_stop(&pipes);
 	return bad;
 }
 
