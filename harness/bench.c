@@ -947,7 +947,7 @@ static const struct {
 
 struct held {
 	double max_us[NR_LOCKS], mean_us[NR_LOCKS];
-	struct pressure_counters at;
+	long migrated;
 };
 
 static void watch_locks(struct held *held)
@@ -956,7 +956,7 @@ static void watch_locks(struct held *held)
 
 	if (ret)
 		die(ret, "a kernel with CONFIG_LOCK_STAT");
-	pressure_counters(&held->at);
+	held->migrated = hr_vmstat("pgmigrate_success");
 }
 
 /*
@@ -967,7 +967,6 @@ static void watch_locks(struct held *held)
 static void result_locks(const char *work, struct held *held,
 			 const struct held *measure)
 {
-	struct pressure_counters now, d;
 	char line[512], key[64], *at;
 	FILE *f = fopen(LOCK_STAT, "re");
 	unsigned int i;
@@ -985,10 +984,8 @@ static void result_locks(const char *work, struct held *held,
 	}
 	if (f)
 		fclose(f);
-	pressure_counters(&now);
-	pressure_delta(&held->at, &now, &d);
 	snprintf(key, sizeof(key), "%s_moved", work);
-	result_count(key, d.v[PC_MIGRATED]);
+	result(key, "%ld", hr_vmstat("pgmigrate_success") - held->migrated);
 	for (i = 0; i < NR_LOCKS; i++) {
 		snprintf(key, sizeof(key), "%s_%s_max_us", work, locks[i].key);
 		result(key, "%.2f", held->max_us[i]);
@@ -1005,32 +1002,52 @@ static void result_locks(const char *work, struct held *held,
 	}
 }
 
-/* Every other page is free: nothing can be allocated in one piece. */
-static char *fragment(long mib)
+/* Each second piece is free: something to do for compaction. */
+#define FRAGMENT (256UL << 10)
+
+static char *fragment(size_t bytes)
 {
-	size_t bytes = mib << 20, i;
 	char *mem;
+	size_t i;
 
 	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED || madvise(mem, bytes, MADV_NOHUGEPAGE) ||
 	    madvise(mem, bytes, MADV_POPULATE_WRITE))
-		die(-errno, "%ld MiB", mib);
-	for (i = 0; i < bytes; i += 2 * PAGE)
-		if (madvise(mem + i, PAGE, MADV_DONTNEED))
-			die(-errno, "let go of a page");
+		die(-errno, "%zu bytes", bytes);
+	for (i = 0; i < bytes; i += 2 * FRAGMENT)
+		if (madvise(mem + i, FRAGMENT, MADV_DONTNEED))
+			die(-errno, "let go of memory");
 	return mem;
+}
+
+#define MAX_PIPES 480
+
+/*
+ * Kernel memory, 1 MiB each. Not a grower: its snapshots read /proc/zoneinfo,
+ * which is written under zone->lock.
+ */
+static void fill_pipes(int (*fds)[2], int nr)
+{
+	static char data[1 << 20];
+
+	for (; nr--; fds++)
+		if (pipe(*fds) ||
+		    fcntl((*fds)[1], F_SETPIPE_SZ, sizeof(data)) < 0 ||
+		    write((*fds)[1], data, sizeof(data)) != sizeof(data))
+			die(-errno, "fill a pipe");
 }
 
 /* Compaction of what has gaps, then evacuation, then a removal. */
 static void run_locks(void)
 {
 	static struct held compact, evacuate, offline;
-	struct pressure grower;
+	int fds[MAX_PIPES][2], i, ret;
 	char *mem;
-	int ret;
 
-	mem = fragment(opt.anon);
+	if (opt.grow > MAX_PIPES)
+		die(-EINVAL, "grow=%ld", opt.grow);
+	mem = fragment(opt.anon << 20);
 	watch_locks(&compact);
 	ret = hr_write_file("/proc/sys/vm/compact_memory", "1");
 	if (ret)
@@ -1040,12 +1057,13 @@ static void run_locks(void)
 
 	hold();
 	online();
-	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
 	watch_locks(&evacuate);
-	ret = pressure_grow(&grower, opt.grow * 1024, 0, LIMIT_SECONDS);
+	fill_pipes(fds, opt.grow);
 	result_locks("evacuate", &evacuate, &compact);
-	result("killed", "%s", ret ? "yes" : "no");
-	pressure_stop(&grower);
+	for (i = 0; i < opt.grow; i++) {
+		close(fds[i][0]);
+		close(fds[i][1]);
+	}
 
 	watch_locks(&offline);
 	unplug();
