@@ -155,7 +155,7 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	else
 		START(&s->anon, anon, mib, &options);
 	if (options.thp)
-		ASSERT_LE(s->anon.mib * MIB_KIB / 2,
+		ASSERT_LE(s->anon.mib * MIB_KIB / 3,
 			  hr_meminfo_kb("AnonHugePages"));
 	PLUG(s, variant->keyword, ROOM_PLUG_MIB);
 	options.thp = false;

@@ -267,9 +267,10 @@ bool scene_on_other_node(const struct scene *s);
 /* So many percent of ordinary memory, if they fit into what is to be plugged. */
 unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib);
 /*
- * One second after a scenario nobody is at work any more: kswapd sleeps, and
- * nothing is evacuated or reclaimed. What goes on in the next second, "" if it
- * is nothing; in a static buffer.
+ * After a scenario nobody is at work any more: kswapd sleeps, and nothing is
+ * evacuated or reclaimed, for a second that begins a second later or, on a busy
+ * host, some more. "", or what goes on all the time, in a static buffer. How long
+ * it takes in virtual time is for make bench.
  */
 const char *scene_unrest(void);
 void scene_end(struct scene *s);
