@@ -450,11 +450,12 @@ static void run_files(void)
 	unsigned long capacity, mark, limit = opt.limit;
 	struct pressure files;
 	double pages_per_file;
-	long room;
+	long room, predicted;
 	int ret;
 
 	hold();
 	online();
+	predicted = hr_meminfo_kb("KernelAvailable");
 	must(pressure_files(&files, NULL), &files, "start the files");
 	room = pressure_capacity_pages() - opt.bound * MIB_PAGES;
 	ret = pressure_grow(&files, PROBE_FILES, 0, LIMIT_SECONDS);
@@ -475,6 +476,10 @@ static void run_files(void)
 	result("capacity_files", "%lu", capacity);
 	result("capacity_pct", "%.1f",
 	       pressure_done(&files) * 100.0 / capacity);
+	if (predicted > 0)
+		result("predicted_pct", "%.1f",
+		       pressure_done(&files) * pages_per_file * PAGE / 1024 *
+			       100.0 / predicted);
 	result("kernel_pct", "%.1f",
 	       pressure_done(&files) * pages_per_file * 100.0 / ordinary);
 	if (files.shared->at_mark.v[PC_NS]) {
