@@ -37,6 +37,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../kselftest_harness.h"
 
@@ -65,11 +66,23 @@ FIXTURE_VARIANT(room)
 	bool memcg_full; /* user memory in a group that may not have more */
 	bool noio;
 	bool nofs;
+	const char *release; /* what a kernel that may release must not do */
 };
 
 FIXTURE_VARIANT_ADD(room, hotremove){
 	.keyword = "online_hotremove",
 	.no_stall = true,
+};
+
+FIXTURE_VARIANT_ADD(room, release){
+	.keyword = "online_hotremove",
+	.release = "1",
+};
+
+FIXTURE_VARIANT_ADD(room, release_noio){
+	.keyword = "online_hotremove",
+	.noio = true,
+	.release = "1",
 };
 
 FIXTURE_VARIANT_ADD(room, movable){
@@ -132,6 +145,9 @@ FIXTURE_SETUP(room)
 
 	if (needs)
 		SCENE_SKIP(&self->s, "%s", needs);
+	if (variant->release &&
+	    (access(SCENE_RELEASE, W_OK) || scene_release(s, variant->release)))
+		SCENE_SKIP(&self->s, "needs a kernel that releases");
 	/* Off by default in guests below 512 MiB. */
 	if (variant->anon.thp && scene_set(s, THP_ENABLED, "madvise"))
 		SCENE_SKIP(&self->s, "needs CONFIG_TRANSPARENT_HUGEPAGE");
@@ -192,6 +208,7 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	       pressure_described(&grower->shared->start,
 				  &grower->shared->last));
 	EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
+	EXPECT_GE(0, delta.v[PC_RELEASE]);
 	/*
 	 * Evacuation does it all, and most of it in the background: who has to
 	 * wait moves a pageblock. Some kinds of memory take it longer, and
@@ -291,6 +308,8 @@ TEST_F_TIMEOUT(peace, a_limit_is_no_need, 120)
 	if (scene_cgroup(s, "memory"))
 		SKIP(return, "needs CONFIG_MEMCG");
 	ASSERT_EQ(0, scene_cgroup_max(LIMIT_MIB));
+	/* Nor a reason to release anything. */
+	ASSERT_EQ(0, scene_release(s, "1"));
 	/* Something that could be moved, and room for it. */
 	START(&s->anon, anon, scene_anon_mib(50, PEACE_PLUG_MIB), NULL);
 	PLUG(s, "online_hotremove", PEACE_PLUG_MIB);
@@ -312,6 +331,7 @@ TEST_F_TIMEOUT(peace, a_limit_is_no_need, 120)
 	EXPECT_EQ(charged, delta.v[PC_OOM_KILL]);
 	/* A pageblock or two for pieces larger than a page are another matter. */
 	EXPECT_LE(delta.v[PC_EVACUATE_MIGRATED], 4 * BLOCK_PAGES);
+	EXPECT_GE(0, delta.v[PC_RELEASE]);
 	EXPECT_EQ(0, pressure_stalls(&delta));
 	EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
 	EXPECT_REST();

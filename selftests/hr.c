@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the hotremove selftests share; hr.h says what each function promises. */
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -48,6 +49,34 @@ bool hr_booted_with(const char *word)
 
 	return hr_read_file("/proc/cmdline", words, sizeof(words)) > 0 &&
 	       strstr(words, word);
+}
+
+#define MAX_HELD 256
+
+void hr_hold_blocks(bool hold)
+{
+	static const char *const attrs[] = { "state", "hotremove" };
+	static int held[MAX_HELD], nr;
+	struct dirent *entry;
+	char path[64];
+	DIR *dir;
+	int i, block;
+
+	while (nr)
+		close(held[--nr]);
+	dir = hold ? opendir(HR_SYS_MEMORY) : NULL;
+	while (dir && (entry = readdir(dir))) {
+		if (sscanf(entry->d_name, "memory%d", &block) != 1)
+			continue;
+		for (i = 0; i < 2 && nr < MAX_HELD; i++) {
+			snprintf(path, sizeof(path),
+				 HR_SYS_MEMORY "/memory%d/%s", block, attrs[i]);
+			held[nr] = open(path, O_RDONLY | O_CLOEXEC);
+			nr += held[nr] >= 0;
+		}
+	}
+	if (dir)
+		closedir(dir);
 }
 
 /* ---- time -------------------------------------------------------------- */
@@ -749,6 +778,7 @@ int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds)
 #define MAX_TAKEN 64
 /* Far beyond what an offline or an unplug needs under emulation. */
 #define TAKE_LIMIT_S 60
+#define BUSY_LIMIT_S 5
 
 static int taken[MAX_TAKEN], nr_taken;
 /* vm0 before it was grown, and the offline blocks there were then. */
@@ -798,6 +828,7 @@ int hr_take_blocks(int *blocks, int want, int max)
 int hr_return_blocks(void)
 {
 	int blocks[MAX_TAKEN], err, ret = 0;
+	unsigned int limit;
 	long long deadline;
 
 	while (nr_taken) {
@@ -813,11 +844,13 @@ int hr_return_blocks(void)
 		}
 	}
 	if (vmem_mib_before >= 0) {
-		err = hr_vmem_resize(VMEM, vmem_mib_before, TAKE_LIMIT_S);
+		/* What does not go offline is not unplugged either. */
+		limit = ret ? BUSY_LIMIT_S : TAKE_LIMIT_S;
+		err = hr_vmem_resize(VMEM, vmem_mib_before, limit);
 		ret = err ? err : ret;
 		vmem_mib_before = -1;
 		/* Without its memory a block takes a little longer to go. */
-		deadline = hr_deadline(TAKE_LIMIT_S);
+		deadline = hr_deadline(limit);
 		while (hr_offline_blocks(blocks, MAX_TAKEN) > offline_before &&
 		       hr_poll(deadline))
 			;
@@ -929,7 +962,7 @@ struct zone_view {
 	int node;
 	char name[16];
 	/* /proc/zoneinfo */
-	long spanned, present, managed, hotremove;
+	long spanned, present, managed, hotremove, released;
 	long nr_free_pages, nr_free_cma, nr_free_hotremove;
 	/* /proc/pagetypeinfo */
 	long listed, listed_cma, listed_hotremove;
@@ -981,6 +1014,7 @@ static void read_zoneinfo(struct memory_view *m)
 				{ "present", &z->present },
 				{ "managed", &z->managed },
 				{ "hotremove", &z->hotremove },
+				{ "released", &z->released },
 				{ "nr_free_pages", &z->nr_free_pages },
 				{ "nr_free_cma", &z->nr_free_cma },
 				{ "nr_free_hotremove", &z->nr_free_hotremove },
@@ -1149,7 +1183,12 @@ static long check_zone(const struct zone_view *z, long pageblock_pages,
 	if (z->blocks_isolate)
 		bad += broken(show, z, "isolated pageblocks, expected",
 			      z->blocks_isolate, 0);
-	if (z->blocks_hotremove * pageblock_pages != z->hotremove)
+	if (z->released < 0 || z->released > z->hotremove)
+		bad += broken(show, z, "released above hotremove", z->released,
+			      z->hotremove);
+	/* Of what is released, some may have its home type again. */
+	if (z->blocks_hotremove * pageblock_pages > z->hotremove ||
+	    z->blocks_hotremove * pageblock_pages < z->hotremove - z->released)
 		bad += broken(show, z,
 			      "pages in HotRemove pageblocks, hotremove",
 			      z->blocks_hotremove * pageblock_pages,
@@ -1169,41 +1208,88 @@ static long check_zone(const struct zone_view *z, long pageblock_pages,
 	return bad;
 }
 
-/* Present pages of all blocks whose hotremove attribute is not "no". */
-static long hotremove_pages_of_blocks(void)
+long hr_released_pages(long *all, int *partial)
 {
 	static int blocks[4096];
-	unsigned long armed, all;
-	long pages = 0;
+	unsigned long armed, total;
+	long released = 0;
 	char buf[64];
 	int i, n;
 
+	*all = 0;
+	*partial = 0;
 	n = hr_blocks_in_state("online", blocks, 4096);
 	for (i = 0; i < n; i++) {
-		if (hr_block_read(blocks[i], "hotremove", buf, sizeof(buf)))
+		if (hr_block_read(blocks[i], "hotremove", buf, sizeof(buf)) ||
+		    !strcmp(buf, "no"))
 			continue;
-		if (!strcmp(buf, "yes"))
-			pages += hr_block_pages();
-		else if (sscanf(buf, "partial %lu/%lu", &armed, &all) == 2 &&
-			 all)
-			pages += hr_block_pages() / all * armed;
+		*all += hr_block_pages();
+		if (sscanf(buf, "partial %lu/%lu", &armed, &total) == 2 &&
+		    total) {
+			released += hr_block_pages() / total * (total - armed);
+			++*partial;
+		}
 	}
-	return pages;
+	return released;
+}
+
+/* "Node 0 HotRemoveReleased: 2048 kB" of all nodes, pages; -1 if there is none. */
+static long released_of_nodes(void)
+{
+	char text[4096], *at;
+	long kb = -1;
+	size_t i;
+	glob_t g;
+
+	if (!glob("/sys/devices/system/node/node*/meminfo", 0, NULL, &g)) {
+		for (i = 0; i < g.gl_pathc; i++) {
+			if (hr_read_file(g.gl_pathv[i], text, sizeof(text)) < 0)
+				continue;
+			at = strstr(text, "HotRemoveReleased:");
+			if (at)
+				kb = (kb < 0 ? 0 : kb) +
+				     atol(at + strlen("HotRemoveReleased:"));
+		}
+	}
+	globfree(&g);
+	return kb < 0 ? -1 : kb * 1024 / sysconf(_SC_PAGESIZE);
 }
 
 static long check_totals(const struct memory_view *m, bool show)
 {
-	long hotremove = 0, free_hotremove = 0, bad = 0, pages;
+	long hotremove = 0, free_hotremove = 0, released = 0, bad = 0, pages;
 	long kb = sysconf(_SC_PAGESIZE) / 1024;
+	long of_blocks;
 	int i;
 
 	if (!hr_supported())
 		return 0;
 	for (i = 0; i < m->nr; i++) {
 		hotremove += m->zone[i].hotremove;
+		released += m->zone[i].released;
 		free_hotremove += m->zone[i].nr_free_hotremove;
 	}
-	pages = hotremove_pages_of_blocks();
+	of_blocks = hr_released_pages(&pages, &i);
+	if (of_blocks != released) {
+		bad++;
+		if (show)
+			diag("released pages of blocks: %ld, of zones: %ld",
+			     of_blocks, released);
+	}
+	of_blocks = hr_meminfo_kb("HotRemoveReleased");
+	if (of_blocks >= 0 && of_blocks / kb != released) {
+		bad++;
+		if (show)
+			diag("HotRemoveReleased: %ld pages, zones: %ld",
+			     of_blocks / kb, released);
+	}
+	of_blocks = released_of_nodes();
+	if (of_blocks >= 0 && of_blocks != released) {
+		bad++;
+		if (show)
+			diag("HotRemoveReleased of nodes: %ld pages, zones: %ld",
+			     of_blocks, released);
+	}
 	if (pages != hotremove) {
 		bad++;
 		if (show)

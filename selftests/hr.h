@@ -58,6 +58,14 @@ int hr_blocks_in_state(const char *state, int *blocks, int max);
 int hr_take_blocks(int *blocks, int want, int max);
 int hr_return_blocks(void);
 
+/*
+ * Keep what sysfs remembers of all memory blocks where it is now, in ordinary
+ * memory. Were it reclaimed when memory is short and needed again then, it would be
+ * in memory that the kernel is lent, and keep that from being given back: to
+ * write to a file needs all of its path. Harmless twice; ended by false.
+ */
+void hr_hold_blocks(bool hold);
+
 /* ---- time ------------------------------------------------------------ */
 
 /*
@@ -145,11 +153,21 @@ int hr_mke2fs(const char *const *words);
 int hr_zram_swapon(size_t bytes);
 void hr_zram_swapoff(int zram);
 
+/* ---- released memory ----------------------------------------------------- */
+
+/*
+ * By the hotremove attributes of all memory blocks that are online: pages that
+ * are ordinary memory for now (released), all that are hot-removable, released
+ * ones included, and how many blocks are "partial".
+ */
+long hr_released_pages(long *all, int *partial);
+
 /* ---- invariants ------------------------------------------------------- */
 
 /*
  * evidence: counters agree with the free lists of every zone and type, no
- * pageblock is left isolated, spans, present and managed pages are sane.
+ * pageblock is left isolated, spans, present and managed pages are sane, and
+ * zones, nodes and memory blocks agree on what is released.
  * Prints each violation as a diagnostic. Returns the number of violations.
  */
 int hr_check_invariants(void);

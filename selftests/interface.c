@@ -238,6 +238,10 @@ TEST_F_TIMEOUT(block, keyword_on_every_state, TEST_S)
 			if (ok && (!strcmp(keywords[k], "online") ||
 				   !strcmp(keywords[k], "online_kernel")))
 				continue;
+			/* A switch, which has a test of its own. */
+			if (is_hotremove(from[i]) &&
+			    !strcmp(keywords[k], "online_kernel"))
+				continue;
 			if (!was_offline)
 				ASSERT_EQ(0, hr_block_write(self->nr, "state",
 							    from[i]));
@@ -1020,13 +1024,22 @@ TEST_F_TIMEOUT(kernel, keyword_on_kernel_block, TEST_S)
 		ret[i] = write(fd, keywords[i], strlen(keywords[i])) < 0 ?
 				 errno :
 				 0;
+	/* Still the keyword of a switch, which is undone. */
+	if (!ret[ARRAY_SIZE(keywords) - 1])
+		write(fd, "online_kernel", 13);
 	pread(held.zones, zone, sizeof(zone) - 1, 0);
 	pread(held.hotremove, attr, sizeof(attr) - 1, 0);
 	off = write(fd, "offline", 7) < 0 ? errno : 0;
 	release(&held);
 
+	/* A switch, if the kernel has not used the block yet. */
 	for (i = 1; i < ARRAY_SIZE(keywords); i++)
-		EXPECT_EQ(EINVAL, ret[i]);
+		EXPECT_TRUE(ret[i] == EINVAL ||
+			    (is_hotremove(keywords[i]) && hr_supported() &&
+			     (!ret[i] || ret[i] == EBUSY || ret[i] == ENOMEM)))
+		{
+			TH_LOG("%s: %s", keywords[i], strerror(ret[i]));
+		}
 	EXPECT_STRNE("Movable\n", zone);
 	/* It has been hot-removable: nothing of that is left. */
 	EXPECT_EQ(0, strncmp(attr, "no", 2));

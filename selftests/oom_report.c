@@ -5,6 +5,7 @@
  *
  *	Usable for this request: 4800kB of 406000kB free memory, order=0: ...
  *	Not usable for it: 400000kB hot-removable (...), 1200kB in CMA (...)
+ *	Released instead of a kill: 0kB so far, vm.hotremove_release=0; 1 would ...
  *	Node 0 DMA32 usable: free:6000kB = ordinary:4800kB + hotremove:0kB(...) + ...
  *
  * Why: "Out of memory" with most of the memory free is what people get to see
@@ -35,6 +36,7 @@ struct report {
 	int kills; /* of a grower; all that follows is of the first */
 	bool inside; /* are the lines now its report? */
 	char first[512], second[512];
+	char third[256]; /* on what was or could be released */
 	long usable, free; /* kB, as the first line has it */
 	int order;
 	long unusable; /* kB, the sum of the second line */
@@ -96,6 +98,8 @@ static void add_line(struct report *r, const char *line)
 		snprintf(r->second, sizeof(r->second), "%s", line);
 		for (at = strchr(line, ':'); at; at = strchr(at + 1, ','))
 			r->unusable += atol(at + 1);
+	} else if (!strncmp(line, "Released instead of a kill: ", 28)) {
+		snprintf(r->third, sizeof(r->third), "%s", line);
 	} else if (!strncmp(line, "Node ", 5) && strstr(line, "usable: ")) {
 		add_zone_line(r, line);
 	}
@@ -145,6 +149,9 @@ FIXTURE_VARIANT(report)
 	bool cma; /* instead of anything plugged */
 	bool far; /* on another node, and user memory is bound to this one */
 	bool memcg;
+	/* vm.hotremove_release, NULL: 0; and what is said of it */
+	const char *release;
+	const char *advice;
 };
 
 #define REPORT(name, ...)                 \
@@ -153,7 +160,12 @@ FIXTURE_VARIANT(report)
 		__VA_ARGS__               \
 	}
 
-#define HOTREMOVE .keyword = "online_hotremove", .blamed = "hot-removable"
+#define HOTREMOVE                                                 \
+	.keyword = "online_hotremove", .blamed = "hot-removable", \
+	.advice = " vm.hotremove_release=0; 1 would have prevented this"
+#define RELEASED(policy, said)                                 \
+	.keyword = "online_hotremove", .grow = pressure_files, \
+	.release = policy, .advice = " vm.hotremove_release=" policy "; " said
 #define MOVABLE .keyword = "online_movable", .blamed = "in ZONE_MOVABLE"
 
 /* clang-format off */
@@ -167,6 +179,8 @@ REPORT(cma, .blamed = "in CMA", .grow = pressure_unmovable, .cma = true);
 REPORT(hotremove_node, HOTREMOVE, .grow = pressure_unmovable, .far = true);
 REPORT(movable_node, MOVABLE, .grow = pressure_unmovable, .far = true);
 REPORT(memcg, HOTREMOVE, .grow = pressure_unmovable, .memcg = true);
+REPORT(release_1, RELEASED("1", "2 would have prevented this"));
+REPORT(release_2, RELEASED("2", "no more can be"));
 /* clang-format on */
 
 FIXTURE_SETUP(report)
@@ -174,6 +188,14 @@ FIXTURE_SETUP(report)
 	if (variant->keyword && !strcmp(variant->keyword, "online_hotremove") &&
 	    !hr_supported())
 		SKIP(return, HR_SKIP_REASON);
+	if (variant->release && access(SCENE_RELEASE, W_OK))
+		SKIP(return, "needs a kernel that releases");
+	/* The stacks it remembers would be lent memory that never comes back. */
+	if (variant->release && !hr_booted_with("page_owner=off"))
+		SKIP(return, "needs page_owner=off on the command line");
+	if (hr_meminfo_kb("HotRemoveReleased") > 0)
+		SKIP(return, "something is still released");
+	ASSERT_EQ(0, scene_release(&self->s, variant->release ?: "0"));
 	if (variant->cma && hr_meminfo_kb("CmaTotal") < 65536)
 		SKIP(return, "needs cma= on the command line");
 	if (variant->memcg && hr_booted_with("cgroup.memory=nokmem"))
@@ -219,10 +241,12 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 	r = log_read(fd);
 	TH_LOG("%s", r.first);
 	TH_LOG("%s", r.second);
+	TH_LOG("%s", r.third);
 
 	ASSERT_LE(1, r.kills);
 	if (variant->memcg) {
 		EXPECT_STREQ("", r.first);
+		EXPECT_STREQ("", r.third);
 		EXPECT_EQ(0, r.zones);
 		ALL_COMES_BACK(s);
 		return;
@@ -232,13 +256,33 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 	EXPECT_LE(0, r.order);
 	EXPECT_GE(3, r.order);
 	EXPECT_EQ(r.free, r.usable + r.unusable);
-	EXPECT_NE(NULL, strstr(r.second, variant->blamed));
-	EXPECT_LE(32 * 1024, r.unusable);
+	if (variant->release) {
+		/* Of what was plugged, all but what user memory has parts of. */
+		EXPECT_LE(
+			(long)(percent(PLUG_MIB, 60) * MIB_KIB),
+			atol(r.third + strlen("Released instead of a kill: ")));
+	} else {
+		EXPECT_NE(NULL, strstr(r.second, variant->blamed));
+		EXPECT_LE(32 * 1024, r.unusable);
+	}
+	if (!access(SCENE_RELEASE, F_OK) && variant->advice) {
+		EXPECT_NE(NULL, strstr(r.third, variant->advice));
+	} else {
+		EXPECT_STREQ("", r.third);
+	}
 	EXPECT_EQ(0, r.wrong_sums);
-	EXPECT_LE(labs(r.zones - r.free), SLACK_KB);
+	/* Where all that is free can be used there is nothing to say of zones. */
+	if (*r.second) {
+		EXPECT_LE(labs(r.zones - r.free), SLACK_KB);
+	} else {
+		EXPECT_EQ(0, r.zones);
+	}
 	EXPECT_LE(r.most_lines, 6);
 	pressure_stop(&s->other);
-	ALL_COMES_BACK(s);
+	if (variant->release)
+		NEARLY_ALL_COMES_BACK(s);
+	else
+		ALL_COMES_BACK(s);
 }
 
 TEST_HARNESS_MAIN

@@ -43,6 +43,10 @@
 #define MIB (1UL << 20)
 
 /* Filling a GiB takes 20 s in a guest without hardware acceleration. */
+#ifndef MLOCK_ONFAULT
+#define MLOCK_ONFAULT 1
+#endif
+
 #define HOLDER_SECONDS 120
 
 /* ---- what the kernel counts ------------------------------------------ */
@@ -72,6 +76,8 @@ static const struct {
 	{ PC_EVACUATE_MIGRATED, "evacuate_migrated" },
 	{ PC_EVACUATE_FAILED, "evacuate_failed" },
 	{ PC_EVACUATE_CROSS_NODE, "evacuate_cross_node" },
+	{ PC_RELEASE, "hotremove_release" },
+	{ PC_REARM, "hotremove_rearm" },
 	{ PC_REFAULT, "workingset_refault_", true },
 	{ PC_FREE, "nr_free_pages" },
 	{ PC_FREE_CMA, "nr_free_cma" },
@@ -100,12 +106,15 @@ static const char *const counter_names[PC_NR] = {
 	[PC_EVACUATE_MIGRATED] = "evacuate_migrated",
 	[PC_EVACUATE_FAILED] = "evacuate_failed",
 	[PC_EVACUATE_CROSS_NODE] = "evacuate_cross_node",
+	[PC_RELEASE] = "release",
+	[PC_REARM] = "rearm",
 	[PC_REFAULT] = "refault",
 	[PC_KSWAPD_MS] = "kswapd_ms",
 	[PC_FREE] = "free",
 	[PC_FREE_ORDINARY] = "free_ordinary",
 	[PC_FREE_CMA] = "free_cma",
 	[PC_FREE_HOTREMOVE] = "free_hotremove",
+	[PC_RELEASED] = "released",
 	[PC_SLAB] = "slab",
 	[PC_FILE] = "file",
 	[PC_ANON] = "anon",
@@ -177,17 +186,21 @@ static void read_vmstat(struct pressure_counters *now)
 	}
 }
 
-/* Free pages of ZONE_MOVABLE, which no counter of all zones tells. */
-static long long free_in_zone_movable(void)
+/* What no counter of all zones tells; -1 if this kernel releases nothing. */
+static void read_zoneinfo(long long *free_in_zone_movable, long long *released)
 {
 	static const char zone[] = "zone  Movable", pages[] = "pages free";
+	static const char out[] = "\n        released ";
 	static int fd = -1;
-	const char *at = reread(&fd, "/proc/zoneinfo");
-	long long sum = 0;
+	const char *all = reread(&fd, "/proc/zoneinfo"), *at = all;
 
+	*free_in_zone_movable = 0;
 	while ((at = strstr(at, zone)) && (at = strstr(at, pages)))
-		sum += atoll(at + strlen(pages));
-	return sum;
+		*free_in_zone_movable += atoll(at + strlen(pages));
+	*released = -1;
+	for (at = all; (at = strstr(at, out)); at += strlen(out))
+		*released = atoll(at + strlen(out)) +
+			    (*released < 0 ? 0 : *released);
 }
 
 #define MAX_KSWAPDS 8
@@ -239,6 +252,7 @@ static long long kswapd_ms(void)
 
 void pressure_counters(struct pressure_counters *now)
 {
+	long long in_zone_movable;
 	int i;
 
 	for (i = 0; i < PC_NR; i++)
@@ -246,7 +260,8 @@ void pressure_counters(struct pressure_counters *now)
 	read_vmstat(now);
 	now->v[PC_NS] = now_ns();
 	now->v[PC_KSWAPD_MS] = kswapd_ms();
-	now->v[PC_FREE_ORDINARY] = now->v[PC_FREE] - free_in_zone_movable();
+	read_zoneinfo(&in_zone_movable, &now->v[PC_RELEASED]);
+	now->v[PC_FREE_ORDINARY] = now->v[PC_FREE] - in_zone_movable;
 	if (now->v[PC_FREE_CMA] > 0)
 		now->v[PC_FREE_ORDINARY] -= now->v[PC_FREE_CMA];
 	if (now->v[PC_FREE_HOTREMOVE] > 0)
@@ -415,6 +430,29 @@ static int set_policy(struct pressure *p)
 
 /* ---- holders ----------------------------------------------------------- */
 
+/* Give back the second page of each two, and be able to check the others. */
+static int make_holes(struct pressure *p)
+{
+	size_t pos;
+
+	for (pos = 0; pos < p->mib * MIB; pos += 2 * PAGE) {
+		hr_fill(p->mem + pos, PAGE);
+		if (madvise(p->mem + pos + PAGE, PAGE, MADV_DONTNEED))
+			return fail(p, -errno, "madvise(MADV_DONTNEED)");
+	}
+	return 0;
+}
+
+static long wrong_between_holes(struct pressure *p)
+{
+	long wrong = 0;
+	size_t pos;
+
+	for (pos = 0; pos < p->mib * MIB; pos += 2 * PAGE)
+		wrong += hr_wrong_bytes(p->mem + pos, PAGE);
+	return wrong;
+}
+
 static int begin_anon(struct pressure *p)
 {
 	size_t bytes = p->mib * MIB;
@@ -431,7 +469,11 @@ static int begin_anon(struct pressure *p)
 	    p->options.thp)
 		return fail(p, -errno, "madvise(MADV_HUGEPAGE)");
 	hr_fill(p->mem, bytes);
-	if (p->options.mlock && mlock(p->mem, bytes))
+	if (p->options.holes && make_holes(p))
+		return -ENOMEM;
+	/* What is not there is to stay away. */
+	if (p->options.mlock && syscall(SYS_mlock2, p->mem, bytes,
+					p->options.holes ? MLOCK_ONFAULT : 0))
 		return fail(p, -errno, "mlock %zu MiB", p->mib);
 	return 0;
 }
@@ -518,6 +560,8 @@ static long check_holder(struct pressure *p)
 {
 	if (p->type->idle)
 		return read_file(p, 0, p->mib * MIB);
+	if (p->options.holes)
+		return wrong_between_holes(p);
 	return hr_wrong_bytes(p->mem, p->mib * MIB);
 }
 
@@ -894,14 +938,22 @@ static long hear(struct pressure *p, unsigned int seconds)
 	return -EPIPE;
 }
 
-static long ask(struct pressure *p, enum command what, unsigned long target,
-		unsigned long mark, unsigned int seconds)
+static int tell(struct pressure *p, enum command what, unsigned long target,
+		unsigned long mark)
 {
 	struct message m = { what, target, mark };
 
 	if (!p->pid || write(p->to_child, &m, sizeof(m)) != sizeof(m))
 		return fail(p, -ESRCH, "%s", p->type ? p->type->name : "");
-	return hear(p, seconds);
+	return 0;
+}
+
+static long ask(struct pressure *p, enum command what, unsigned long target,
+		unsigned long mark, unsigned int seconds)
+{
+	int ret = tell(p, what, target, mark);
+
+	return ret ? ret : hear(p, seconds);
 }
 
 /* All it held is free when this returns. */
@@ -1012,16 +1064,29 @@ int pressure_noio(struct pressure *p, const struct pressure_options *options)
 	return start(p, &noio_type, 0, options);
 }
 
-int pressure_grow(struct pressure *p, unsigned long target, unsigned long mark,
-		  unsigned int seconds)
+int pressure_grow_begin(struct pressure *p, unsigned long target,
+			unsigned long mark)
 {
-	long ret = ask(p, GROW, target, mark, seconds);
+	return tell(p, GROW, target, mark);
+}
+
+int pressure_grow_end(struct pressure *p, unsigned int seconds)
+{
+	long ret = hear(p, seconds);
 
 	p->shared->last = p->shared->slot[p->shared->newest];
 	if (ret != -EPIPE)
 		return ret;
 	reap(p);
 	return p->killed ? 1 : fail(p, -ECHILD, "%s died", p->type->name);
+}
+
+int pressure_grow(struct pressure *p, unsigned long target, unsigned long mark,
+		  unsigned int seconds)
+{
+	int ret = pressure_grow_begin(p, target, mark);
+
+	return ret ? ret : pressure_grow_end(p, seconds);
 }
 
 unsigned long pressure_done(const struct pressure *p)
@@ -1090,6 +1155,13 @@ int scene_set(struct scene *s, const char *file, const char *value)
 	return ret;
 }
 
+int scene_release(struct scene *s, const char *policy)
+{
+	int ret = scene_set(s, SCENE_RELEASE, policy);
+
+	return ret == -ENOENT ? 0 : ret;
+}
+
 #define SWAP_BYTES (64 * MIB)
 
 const char *scene_needs(struct scene *s, const char *keyword,
@@ -1100,6 +1172,8 @@ const char *scene_needs(struct scene *s, const char *keyword,
 	/* Movable-only memory serves both words, but without evacuation neither. */
 	if (!hr_supported() && hr_vmstat("evacuate_blocks") < 0)
 		return "needs a kernel that evacuates";
+	if (scene_release(s, "0"))
+		return "needs vm.hotremove_release to be written to";
 	/* Without it there is one kind of LRU. */
 	if (lru_gen && scene_set(s, LRU_GEN, lru_gen) && *lru_gen == 'y')
 		return "needs CONFIG_LRU_GEN";
@@ -1177,6 +1251,7 @@ int scene_online(struct scene *s, const char *keyword)
 
 	for (i = 0; i < s->nr && !ret; i++)
 		ret = hr_block_write(s->blocks[i], "state", keyword);
+	hr_hold_blocks(true);
 	return ret;
 }
 
@@ -1198,10 +1273,17 @@ int scene_ballast(struct scene *s, unsigned long leave_mib)
 {
 	int ret = pressure_unmovable(&s->ballast, NULL);
 	long kib = pressure_capacity_pages() * PAGE_KIB - leave_mib * MIB_KIB;
+	char path[64];
 
-	return ret || kib <= 0 ?
-		       ret :
-		       pressure_grow(&s->ballast, kib, 0, GROW_SECONDS);
+	if (!ret && kib > 0)
+		ret = pressure_grow(&s->ballast, kib, 0, GROW_SECONDS);
+	/* Whoever grows next is to be killed, if anybody is. */
+	if (!ret) {
+		snprintf(path, sizeof(path), "/proc/%d/oom_score_adj",
+			 s->ballast.pid);
+		ret = hr_write_file(path, "-1000");
+	}
+	return ret;
 }
 
 unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib)
@@ -1245,12 +1327,82 @@ const char *scene_unrest(void)
 	return pressure_described(&from, &to);
 }
 
+#define MAX_SLABS 512
+
+static int slabs[MAX_SLABS]; /* their file "shrink" */
+static int nr_slabs;
+
+/* Long before it is needed: that takes dentries and inodes, which are slabs. */
+static void find_slabs(void)
+{
+	size_t i;
+	glob_t g;
+
+	if (nr_slabs)
+		return;
+	if (!glob("/sys/kernel/slab/*/shrink", 0, NULL, &g))
+		for (i = 0; i < g.gl_pathc && nr_slabs < MAX_SLABS; i++) {
+			slabs[nr_slabs] =
+				open(g.gl_pathv[i], O_WRONLY | O_CLOEXEC);
+			if (slabs[nr_slabs] >= 0)
+				nr_slabs++;
+		}
+	globfree(&g);
+}
+
+/* What nobody uses but the slab allocator and the caches keep. */
+static void shrink_slabs(void)
+{
+	int i;
+
+	hr_write_file("/proc/sys/vm/drop_caches", "2");
+	for (i = 0; i < nr_slabs; i++)
+		if (pwrite(slabs[i], "1", 1, 0) != 1)
+			return;
+}
+
+/* The kernel looks once a second, and less often if nothing has changed. */
+#define BY_ITSELF_SECONDS 5
+
+static long wait_armed(unsigned int seconds)
+{
+	long long deadline = hr_deadline(seconds);
+	struct pressure_counters now;
+
+	/* Each look is some 100 KiB of text. */
+	do
+		pressure_counters(&now);
+	while (now.v[PC_RELEASED] > 0 && !poll(NULL, 0, 200) &&
+	       hr_poll(deadline));
+	return now.v[PC_RELEASED] < 0 ? 0 : now.v[PC_RELEASED];
+}
+
+long scene_wait_armed(unsigned int seconds, long *by_itself)
+{
+	long long deadline = hr_deadline(seconds);
+	long released;
+
+	find_slabs();
+	released = wait_armed(BY_ITSELF_SECONDS);
+	if (by_itself)
+		*by_itself = released;
+	/* What was in use a moment ago is spared once; and RCU takes a while. */
+	while (released && hr_poll(deadline)) {
+		shrink_slabs();
+		released = wait_armed(2);
+	}
+	return released;
+}
+
 void scene_end(struct scene *s)
 {
 	pressure_stop(&s->grower);
 	pressure_stop(&s->ballast);
 	pressure_stop(&s->other);
 	pressure_stop(&s->anon);
+	if (!s->may_stay)
+		scene_wait_armed(ARM_SECONDS, NULL);
+	hr_hold_blocks(false);
 	while (s->nr_set--)
 		hr_write_file(s->set[s->nr_set].file, s->set[s->nr_set].was);
 	if (s->zram > 0)

@@ -54,12 +54,15 @@ enum pressure_counter {
 	PC_EVACUATE_MIGRATED,
 	PC_EVACUATE_FAILED,
 	PC_EVACUATE_CROSS_NODE,
+	PC_RELEASE, /* hotremove_release and _rearm: pageblocks */
+	PC_REARM,
 	PC_REFAULT, /* workingset_refault_anon and _file */
 	PC_KSWAPD_MS, /* CPU time of all kswapds, in steps of 10 ms */
 	PC_FREE, /* pages, from here on: levels, not events */
 	PC_FREE_ORDINARY, /* free pages that a kernel request may use */
 	PC_FREE_CMA,
 	PC_FREE_HOTREMOVE,
+	PC_RELEASED, /* pages: what is ordinary memory rather than to kill */
 	PC_SLAB, /* reclaimable and not */
 	PC_FILE, /* nr_file_pages */
 	PC_ANON,
@@ -88,6 +91,7 @@ void pressure_describe(const struct pressure_counters *delta, char *buf,
 struct pressure_options {
 	bool thp; /* anon: huge pages as far as there are any; else none */
 	bool mlock; /* anon */
+	bool holes; /* anon: each second page is given back when all is there */
 	bool loop; /* cache: a reader that goes on reading it all */
 	const char *cgroup; /* directory of the cgroup to be in, may be NULL */
 	unsigned long nodes; /* mask of nodes to bind all memory to, 0: none */
@@ -161,6 +165,10 @@ int pressure_nofs(struct pressure *p, const struct pressure_options *options);
  */
 int pressure_grow(struct pressure *p, unsigned long target, unsigned long mark,
 		  unsigned int seconds);
+/* The same in two steps, for several growers at a time: begin says 0 or -errno. */
+int pressure_grow_begin(struct pressure *p, unsigned long target,
+			unsigned long mark);
+int pressure_grow_end(struct pressure *p, unsigned int seconds);
 unsigned long pressure_done(const struct pressure *p);
 /* From the last unit done to the kill. */
 long long pressure_verdict_ms(const struct pressure *p);
@@ -212,7 +220,7 @@ long pressure_watermark_pages(const char *name);
 #define VERDICT_MS 10000
 
 #define SCENE_BLOCKS 16
-#define SCENE_KNOBS 4
+#define SCENE_KNOBS 6
 /* An instance of its own: the traces of others stay as they are. */
 #define SCENE_TRACE "/sys/kernel/tracing/instances/hr-scene"
 #define SCENE_CGROUP "/sys/fs/cgroup/hr-scene"
@@ -228,8 +236,17 @@ struct scene {
 	int nr_set;
 	int zram; /* number + 1 */
 	bool cgroup, trace;
+	bool may_stay; /* a block, if the kernel has something in it */
 };
 
+/*
+ * What a kernel may release rather than to kill: "0" in each scene, so that there
+ * is a kill when nothing can be evacuated or reclaimed, unless a test says
+ * otherwise by scene_release(). 0, also on a kernel that does not release, or
+ * -errno.
+ */
+#define SCENE_RELEASE "/proc/sys/vm/hotremove_release"
+int scene_release(struct scene *s, const char *policy);
 /*
  * Memory will be onlined by this keyword, lru_gen is to be "y", "n" or as it is
  * (NULL), and there is to be swap. Returns what this kernel needs for that, or
@@ -273,6 +290,15 @@ unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib);
  * it takes in virtual time is for make bench.
  */
 const char *scene_unrest(void);
+/*
+ * What was released comes back once who has it is gone: pages that are still
+ * released when there are none or the time is over. Nearly all of it comes back
+ * by itself (*by_itself: what did not, may be NULL); empty slabs and unused
+ * dentries keep the rest until they are told to go, which is done then. To be
+ * called once before anything is released as well: it takes memory at first.
+ */
+#define ARM_SECONDS 90
+long scene_wait_armed(unsigned int seconds, long *by_itself);
 void scene_end(struct scene *s);
 
 /* Differences as text, in a static buffer. */
@@ -286,16 +312,18 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 
 /* For the bodies of tests, with kselftest_harness.h. */
 
-#define SCENE(fixture)                            \
-	FIXTURE(fixture)                          \
-	{                                         \
-		struct scene s;                   \
-	};                                        \
-	FIXTURE_TEARDOWN(fixture)                 \
-	{                                         \
-		scene_end(&self->s);              \
-		EXPECT_EQ(0, hr_return_blocks()); \
-	}                                         \
+#define SCENE(fixture)                                        \
+	FIXTURE(fixture)                                      \
+	{                                                     \
+		struct scene s;                               \
+	};                                                    \
+	FIXTURE_TEARDOWN(fixture)                             \
+	{                                                     \
+		bool may_stay = self->s.may_stay;             \
+                                                              \
+		scene_end(&self->s);                          \
+		EXPECT_TRUE(!hr_return_blocks() || may_stay); \
+	}                                                     \
 	_Static_assert(1, "ends with a semicolon")
 
 /* In a setup: there will be no teardown. */
@@ -325,12 +353,34 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 	do {                                                       \
 		pressure_stop(&(s)->grower);                       \
 		pressure_stop(&(s)->ballast);                      \
+		EXPECT_EQ(0, scene_wait_armed(ARM_SECONDS, NULL)); \
 		EXPECT_EQ(0, hr_return_blocks());                  \
 		if ((s)->anon.pid)                                 \
 			EXPECT_EQ(0, pressure_check(&(s)->anon));  \
 		if ((s)->other.pid && !(s)->other.options.loop)    \
 			EXPECT_EQ(0, pressure_check(&(s)->other)); \
 		EXPECT_EQ(0, hr_check_invariants());               \
+	} while (0)
+
+/*
+ * The same where the kernel was lent memory. Others, who were at work meanwhile,
+ * may have a few pages of it and keep them; tests that follow are skipped then.
+ */
+#define STRANGERS_PAGES (8 * 512)
+
+#define NEARLY_ALL_COMES_BACK(s)                                              \
+	do {                                                                  \
+		long left_;                                                   \
+		pressure_stop(&(s)->grower);                                  \
+		pressure_stop(&(s)->ballast);                                 \
+		left_ = scene_wait_armed(ARM_SECONDS, NULL);                  \
+		EXPECT_GE(STRANGERS_PAGES, left_);                            \
+		(s)->may_stay = left_;                                        \
+		if ((s)->may_stay)                                            \
+			TH_LOG("%ld released pages are still in use", left_); \
+		else                                                          \
+			ALL_COMES_BACK(s);                                    \
+		EXPECT_EQ(0, hr_check_invariants());                          \
 	} while (0)
 
 #endif /* PRESSURE_H */

@@ -54,6 +54,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../kselftest_harness.h"
 
@@ -303,11 +304,18 @@ FIXTURE_VARIANT(full)
 	const char *keyword;
 	const char *lru_gen;
 	bool swap;
+	const char *release; /* reclaim is to come before that */
 };
 
 FIXTURE_VARIANT_ADD(full, hotremove){
 	.keyword = "online_hotremove",
 	.lru_gen = "n",
+};
+
+FIXTURE_VARIANT_ADD(full, release){
+	.keyword = "online_hotremove",
+	.lru_gen = "n",
+	.release = "1",
 };
 
 FIXTURE_VARIANT_ADD(full, lru_gen){
@@ -335,6 +343,9 @@ FIXTURE_SETUP(full)
 
 	if (needs)
 		SCENE_SKIP(&self->s, "%s", needs);
+	if (variant->release && (access(SCENE_RELEASE, W_OK) ||
+				 scene_release(&self->s, variant->release)))
+		SCENE_SKIP(&self->s, "needs a kernel that releases");
 }
 
 TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
@@ -369,6 +380,7 @@ TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
 	       pressure_described(&grower->shared->start,
 				  &grower->shared->last));
 	ASSERT_LT(0, needed);
+	EXPECT_GE(0, delta.v[PC_RELEASE]);
 	/* Swap is at hand before another node is. */
 	EXPECT_LE(percent(delta.v[PC_PGSTEAL],
 			  variant->swap && several_nodes() ? 70 : 85),
