@@ -50,23 +50,27 @@ static struct {
 	long rounds;
 	long stay; /* 1: the memory is not unplugged at the end */
 	long limit; /* files to make at most, 0: a quarter more than fit */
+	long release; /* vm.hotremove_release, where there is one */
 } opt;
 
 static const struct {
 	const char *name;
 	long *value;
 } options[] = {
-	{ "plug", &opt.plug },	   { "limit", &opt.limit },
-	{ "anon", &opt.anon },	   { "anon_pct", &opt.anon_pct },
-	{ "bound", &opt.bound },   { "pre", &opt.pre },
-	{ "cache", &opt.cache },   { "grow", &opt.grow },
-	{ "thp", &opt.thp },	   { "mlock", &opt.mlock },
-	{ "loop", &opt.loop },	   { "mglru", &opt.mglru },
-	{ "rounds", &opt.rounds }, { "stay", &opt.stay },
+	{ "plug", &opt.plug },	     { "limit", &opt.limit },
+	{ "anon", &opt.anon },	     { "anon_pct", &opt.anon_pct },
+	{ "bound", &opt.bound },     { "pre", &opt.pre },
+	{ "cache", &opt.cache },     { "grow", &opt.grow },
+	{ "thp", &opt.thp },	     { "mlock", &opt.mlock },
+	{ "loop", &opt.loop },	     { "mglru", &opt.mglru },
+	{ "rounds", &opt.rounds },   { "stay", &opt.stay },
+	{ "release", &opt.release },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
 static const char *keyword = "none";
+
+#define RELEASE "/proc/sys/vm/hotremove_release"
 
 /* No scenario takes longer than that of virtual time unless it hangs. */
 #define LIMIT_SECONDS 600
@@ -213,9 +217,10 @@ static void unplug(void)
 		}
 		/*
 		 * The hypervisor answers in the host's time. Meanwhile this
-		 * guest is idle and its clock runs on without one.
+		 * guest is idle and its clock runs on without one. What
+		 * the kernel was lent it may keep.
 		 */
-		setenv("HR_TIMEOUT_MUL", "1000", 1);
+		setenv("HR_TIMEOUT_MUL", opt.release ? "5" : "1000", 1);
 		hr_vmem_resize("vm0", 0, 60);
 		result("left_mib", "%ld", hr_vmem_size_mib("vm0"));
 		return;
@@ -443,6 +448,21 @@ static void result_growth(struct pressure *p, int killed)
  * be is computed on the way: what kernel requests could have, by what a file
  * was seen to take.
  */
+/* How long the kernel keeps what it was lent after all was freed. */
+static void wait_armed(const struct pressure *p)
+{
+	long long deadline = hr_deadline(60), freed = now_ns();
+	struct pressure_counters now;
+
+	result_count("released_mib", p->shared->last.v[PC_RELEASED] / 256);
+	do {
+		poll(NULL, 0, 200);
+		pressure_counters(&now);
+	} while (now.v[PC_RELEASED] > 0 && hr_poll(deadline));
+	result_count("released_left", now.v[PC_RELEASED]);
+	result("armed_seconds", "%.1f", (now_ns() - freed) / 1e9);
+}
+
 static void run_files(void)
 {
 	long ordinary = ordinary_pages();
@@ -492,6 +512,8 @@ static void run_files(void)
 		result("stalls_90", "-");
 	}
 	pressure_stop(&files);
+	if (opt.release)
+		wait_armed(&files);
 	end();
 }
 
@@ -1139,6 +1161,15 @@ int main(int argc, char **argv)
 			    opt.mglru ? "y" : "n");
 	if (ret)
 		die(ret, "choose the LRU implementation");
+	/* The kernel's default is not to kill: rows that ask for it say so. */
+	if (!access(RELEASE, F_OK)) {
+		char policy[4];
+
+		snprintf(policy, sizeof(policy), "%ld", opt.release);
+		ret = hr_write_file(RELEASE, policy);
+		if (ret)
+			die(ret, "write %s to %s", policy, RELEASE);
+	}
 	/* Whom the OOM killer is to choose says so itself. */
 	ret = hr_write_file("/proc/self/oom_score_adj", "-1000");
 	if (ret)

@@ -6,6 +6,7 @@
  *	hr.run=tests=<a,b,...>	kselftests, one run_kselftest.sh each
  *	hr.run=demo:<arg>	/bin/demo <arg>
  *	hr.run=bench:<arg>	/bin/bench <arg>
+ *	hr.run=tour:<arg>	/bin/tour <arg>
  *	hr.run=kunit		results of the KUnit suites that ran at boot
  *	hr.run=shell		a shell on the console
  *	hr.run=probe		nothing: that this is reached is the answer
@@ -343,6 +344,8 @@ static int run_what(char *what)
 		return run_program("/bin/demo", what + 5);
 	if (!strncmp(what, "bench:", 6))
 		return run_program("/bin/bench", what + 6);
+	if (!strncmp(what, "tour:", 5))
+		return run_program("/bin/tour", what + 5);
 	if (!strcmp(what, "kunit"))
 		return run_kunit();
 	if (!strcmp(what, "shell"))

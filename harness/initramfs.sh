@@ -27,7 +27,7 @@ $CC -static -O2 -Wall -Wextra -o "$work/init" "$harness/init.c" ||
 
 # What make demo and make bench run, where they are.
 programs=
-for program in demo bench; do
+for program in demo bench tour; do
 	[ -e "$harness/$program.c" ] || continue
 	tests=$harness/../selftests
 	$CC -static -O2 -Wall -D_GNU_SOURCE -I"$tests" -o "$work/$program" \

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The last part of `make demo`: what an administrator gets to see when the kernel
+ * needs more than ordinary memory has, and what can be done about it. A small
+ * guest with 1 GiB of virtio-mem that is there, and offline, at boot.
+ *
+ *	tour online_hotremove
+ *
+ * Lines "TOUR <text>" are the transcript, commands and their real output, lines
+ * "RESULT <key> <value>" are what harness/demo.sh judges. All of the rest is
+ * noise.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hr.h"
+#include "pressure.h"
+#include "report.h"
+
+#define PLUG_MIB 1024UL
+#define ANON_MIB 330
+#define FILES 600000UL
+#define RELEASE "/proc/sys/vm/hotremove_release"
+
+static struct scene scene;
+
+static void __attribute__((format(printf, 1, 2))) tell(const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("TOUR ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+/* Show a command, and what it prints, in the directory of the memory blocks. */
+static void __attribute__((format(printf, 1, 2))) show(const char *fmt, ...)
+{
+	char command[512], full[600], line[512];
+	va_list ap;
+	FILE *f;
+
+	va_start(ap, fmt);
+	vsnprintf(command, sizeof(command), fmt, ap);
+	va_end(ap);
+	tell("# %s", command);
+	snprintf(full, sizeof(full), "cd " HR_SYS_MEMORY "; { %s; } 2>&1",
+		 command);
+	f = popen(full, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		/* A report has long lines. */
+		tell("%.157s%s", line, strlen(line) > 157 ? "..." : "");
+	}
+	if (f)
+		pclose(f);
+}
+
+static int count_blocks(const char *word)
+{
+	char state[64];
+	int i, nr = 0;
+
+	for (i = 0; i < scene.nr; i++) {
+		if (!hr_block_read(scene.blocks[i], "hotremove", state,
+				   sizeof(state)))
+			nr += !strncmp(state, word, strlen(word));
+	}
+	return nr;
+}
+
+/* Empty files until FILES or a kill. */
+static void make_files(const char *policy)
+{
+	struct pressure *files = &scene.grower;
+	int ret = hr_write_file(RELEASE, policy);
+
+	if (ret)
+		die(ret, "write %s to %s", policy, RELEASE);
+	show("cat " RELEASE);
+	ret = pressure_files(files, NULL);
+	if (ret)
+		die(ret, "files: %s", pressure_why(files));
+	ret = pressure_grow(files, FILES, 0, GROW_SECONDS);
+	if (ret < 0)
+		die(ret, "files: %s", pressure_why(files));
+	tell("  %lu files made, killed for want of memory: %s",
+	     pressure_done(files), ret ? "yes" : "no");
+	result(ret ? "killed_at" : "made", "%lu", pressure_done(files));
+}
+
+/*
+ * Make what was there at boot removable, as far as the kernel does not sit in it;
+ * remove a block of that, and make all of it what it was.
+ */
+static void switch_boot_memory(void)
+{
+	int blocks[64], nr, boot[64], nr_boot = 0, i, j, any = -1, switched = 0;
+
+	nr = hr_blocks_in_state("online", blocks, 64);
+	for (i = 0; i < nr; i++) {
+		for (j = 0; j < scene.nr && scene.blocks[j] != blocks[i]; j++)
+			;
+		if (j == scene.nr)
+			boot[nr_boot++] = blocks[i];
+	}
+	for (i = 0; i < nr_boot; i++) {
+		show("echo online_hotremove >memory%d/state; cat memory%d/hotremove",
+		     boot[i], boot[i]);
+		if (hr_block_is(boot[i], "hotremove", "yes")) {
+			any = boot[i];
+			switched++;
+		}
+	}
+	result("boot_blocks", "%d", nr_boot);
+	result("boot_switched", "%d", switched);
+	if (any >= 0) {
+		show("echo offline >memory%d/state; cat memory%d/state", any,
+		     any);
+		result("boot_offline", "%s",
+		       hr_block_is(any, "state", "offline") ? "yes" : "NO");
+	}
+	for (i = 0; i < nr_boot; i++)
+		hr_block_write(boot[i], "state", "online_kernel");
+}
+
+int main(int argc, char **argv)
+{
+	long long deadline = hr_deadline(60);
+	int ret;
+
+	setlinebuf(stdout);
+	if (argc != 2 || !getenv("HR_RUN"))
+		die(-EINVAL, "usage, in a guest: tour online_hotremove");
+	if (!scene_take(&scene, PLUG_MIB))
+		die(-ENODEV, "%lu MiB to plug", PLUG_MIB);
+	ret = scene_online(&scene, argv[1]);
+	if (ret)
+		die(ret, "%s", argv[1]);
+	ret = pressure_anon(&scene.anon, ANON_MIB, NULL);
+	if (ret)
+		die(ret, "anon: %s", pressure_why(&scene.anon));
+
+	tell("The kernel's own memory grows until something is killed:");
+	make_files("0");
+	show("dmesg | grep -A2 'Usable for this' | sed 's/^.[ 0-9.]*. //'");
+	pressure_stop(&scene.grower);
+
+	tell(" ");
+	tell("The same if it may be lent what is to be removable:");
+	make_files("1");
+	sleep(2);
+	result("partial", "%d", count_blocks("partial"));
+	show("grep partial */hotremove");
+	show("grep Released /proc/meminfo");
+	pressure_stop(&scene.grower);
+	tell("  the files are deleted");
+	while (count_blocks("yes") < scene.nr && hr_poll(deadline))
+		;
+	result("armed", "%d", count_blocks("yes"));
+	result("blocks", "%d", scene.nr);
+	show("grep yes */hotremove | wc -l");
+	show("dmesg | grep -o 'hotremove: memory.*'");
+
+	tell(" ");
+	tell("What was there at boot becomes removable, but for where the kernel sits:");
+	switch_boot_memory();
+
+	ret = hr_return_blocks();
+	result("returned", "%s", ret ? "NO" : "yes");
+	result("intact", "%s", pressure_check(&scene.anon) ? "NO" : "yes");
+	pressure_stop(&scene.anon);
+	return 0;
+}
