@@ -29,6 +29,7 @@
 #include "hr.h"
 #include "pressure.h"
 
+#define PASSES "/sys/module/memory_hotplug/parameters/offline_passes"
 #define VETO_DIR "/sys/kernel/debug/notifier-error-inject/memory/actions/"
 #define MIB (1UL << 20)
 
@@ -237,9 +238,14 @@ static int not_restored(int block, const struct snapshot *before,
 TEST_F_TIMEOUT(block, signal_while_pinned, TEST_S)
 {
 	struct user_memory pinned;
+	char passes[16] = "";
 
+	/* That it ends by itself is for "refusal". */
+	hr_read_file(PASSES, passes, sizeof(passes));
+	hr_write_file(PASSES, "0");
 	ASSERT_EQ(0, pin_in(&pinned, self->nr));
 	EXPECT_EQ(-EINTR, hr_block_offline(self->nr, 1));
+	hr_write_file(PASSES, passes);
 	EXPECT_EQ(0, not_restored(self->nr, &self->before, variant->hotremove));
 	/* It was the pin, and only the pin. */
 	unpin(&pinned);

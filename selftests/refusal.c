@@ -1,0 +1,555 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A removal that cannot succeed ends, says why, and does no harm; and one that
+ * only has to wait does so without using a CPU.
+ *
+ * Memory that goes offline is emptied in passes. A pass after which as much is
+ * left as before is fruitless; hot-removable memory is given up after
+ * memory_hotplug.offline_passes of them, which takes two seconds by default,
+ * and "offline_blocker" and the log name what was in the way. Other memory is
+ * tried until a signal comes, as it always was, but with pauses.
+ *
+ * Each test makes one of the reasons come true, and takes it away again: then
+ * the same block must go.
+ *
+ * Seen failing on the kernel without "mm/memory_hotplug: empty memory in passes,
+ * with an end": it does not return before the alarm, uses all of a CPU, and has no
+ * offline_blocker. The hunks named at the tests were undone one at a time.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+#include "hr.h"
+#include "pressure.h"
+
+#define MIB (1UL << 20)
+#define HUGE_BYTES (2 * MIB)
+
+#define PARAMETERS "/sys/module/memory_hotplug/parameters/"
+#define HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+#define VETO \
+	"/sys/kernel/debug/notifier-error-inject/memory/actions/MEM_GOING_OFFLINE/error"
+#define TRACING "/sys/kernel/tracing/"
+
+/* Bounds, not expectations: enough for an emulated CPU on a busy machine. */
+#define OFFLINE_S 60
+/* An end of its own is one before that. */
+#define REFUSAL_S 30
+#define TEST_S 300
+
+static double now(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* ---- one removal ---------------------------------------------------------- */
+
+/* The last passes, where there was more than one. */
+static void print_passes(void)
+{
+	FILE *f = popen("grep mm_offline " TRACING
+			"trace | cut -c 20- | tail -n 6",
+			"re");
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		ksft_print_msg("%s", line);
+	if (f)
+		pclose(f);
+}
+
+struct attempt {
+	int ret;
+	double seconds, cpu; /* cpu: of this process, in the kernel too */
+	char blocker[192];
+};
+
+static void attempt(struct attempt *a, int block, unsigned int seconds)
+{
+	double start = now(CLOCK_MONOTONIC);
+	double cpu = now(CLOCK_PROCESS_CPUTIME_ID);
+
+	a->ret = hr_block_offline(block, seconds);
+	a->cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+	a->seconds = now(CLOCK_MONOTONIC) - start;
+	snprintf(a->blocker, sizeof(a->blocker), "-");
+	hr_block_read(block, "offline_blocker", a->blocker, sizeof(a->blocker));
+	ksft_print_msg("%s after %.2f s, %.3f s of CPU: %s\n",
+		       a->ret ? strerror(-a->ret) : "offline", a->seconds,
+		       a->cpu, a->blocker);
+	if (a->ret)
+		print_passes();
+}
+
+/* The word that comes first. */
+static bool says(const struct attempt *a, const char *word)
+{
+	size_t len = strlen(word);
+
+	return !strncmp(a->blocker, word, len) &&
+	       (!a->blocker[len] || a->blocker[len] == ' ');
+}
+
+/* "refs 3" and the like, -1 if there is none. */
+static long field(const struct attempt *a, const char *name)
+{
+	char key[32];
+	const char *at;
+
+	snprintf(key, sizeof(key), " %s ", name);
+	at = strstr(a->blocker, key);
+	return at ? strtol(at + strlen(key), NULL, 0) : -1;
+}
+
+/* ---- a page that cannot move --------------------------------------------- */
+
+#define PIN_BYTES (8 * MIB)
+
+struct pinned {
+	unsigned char *mem;
+	int pipe[2]; /* holds the page */
+	unsigned long pfn;
+};
+
+/* vmsplice() keeps a reference that no migration can take along. */
+static int pin(struct pinned *p, int block)
+{
+	struct iovec iov = { .iov_len = 4096 };
+
+	p->mem = hr_anon_in_block(block, PIN_BYTES, MADV_NOHUGEPAGE);
+	if (!p->mem || pipe(p->pipe))
+		return -1;
+	for (iov.iov_base = p->mem;; iov.iov_base += 4096) {
+		if (iov.iov_base == p->mem + PIN_BYTES / 4)
+			return -1;
+		p->pfn = hr_virt_to_pfn(iov.iov_base);
+		if (hr_pfn_in_block(p->pfn, block))
+			break;
+	}
+	return vmsplice(p->pipe[1], &iov, 1, 0) == 4096 ? 0 : -1;
+}
+
+static void unpin(struct pinned *p)
+{
+	close(p->pipe[0]);
+	close(p->pipe[1]);
+}
+
+/* ---- what was printed and traced ------------------------------------------ */
+
+/* Lines of a file that have this in them. */
+static int lines_with(const char *path, const char *text)
+{
+	char line[1024];
+	int n = 0;
+	FILE *f = fopen(path, "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		n += strstr(line, text) != NULL;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static int log_lines(const char *text)
+{
+	char line[1024], command[256];
+	int n = 0;
+	FILE *f;
+
+	snprintf(command, sizeof(command), "dmesg");
+	f = popen(command, "re");
+	while (f && fgets(line, sizeof(line), f))
+		n += strstr(line, text) != NULL;
+	if (f)
+		pclose(f);
+	return n;
+}
+
+static bool trace(bool on)
+{
+	if (hr_write_file(TRACING "events/memory_hotplug/enable",
+			  on ? "1" : "0"))
+		return false;
+	return !on || !hr_write_file(TRACING "trace", "");
+}
+
+/* ---- the fixture ---------------------------------------------------------- */
+
+FIXTURE(block)
+{
+	int nr;
+	char passes[16], pause[16];
+};
+
+FIXTURE_VARIANT(block)
+{
+	const char *keyword;
+	bool ends; /* by itself */
+};
+
+FIXTURE_VARIANT_ADD(block, hotremove){
+	.keyword = "online_hotremove",
+	.ends = true,
+};
+
+FIXTURE_VARIANT_ADD(block, movable){
+	.keyword = "online_movable",
+};
+
+FIXTURE_SETUP(block)
+{
+	int blocks[64];
+
+	if (variant->ends && !hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	if (hr_take_blocks(blocks, 1, 64) < 1)
+		SKIP(return,
+			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
+	self->nr = blocks[0];
+	hr_read_file(PARAMETERS "offline_passes", self->passes,
+		     sizeof(self->passes));
+	hr_read_file(PARAMETERS "offline_pause_ms", self->pause,
+		     sizeof(self->pause));
+	trace(true);
+	ASSERT_EQ(0, hr_block_write(self->nr, "state", variant->keyword));
+}
+
+FIXTURE_TEARDOWN(block)
+{
+	hr_write_file(VETO, "0");
+	hr_write_file(HUGEPAGES, "0");
+	hr_write_file(PARAMETERS "offline_passes", self->passes);
+	hr_write_file(PARAMETERS "offline_pause_ms", self->pause);
+	trace(false);
+	EXPECT_EQ(0, hr_return_blocks());
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/*
+ * However long it waits, it does not do so by trying: what the moving takes, and
+ * the emulated CPU has to wait for its own, is in it.
+ */
+static bool waited(const struct attempt *a)
+{
+	return a->cpu < 0.1 + 0.1 * a->seconds;
+}
+
+/*
+ * The end comes by itself where it was promised, and by the signal where a signal
+ * was always needed; both name the page.
+ */
+TEST_F_TIMEOUT(block, pinned, TEST_S)
+{
+	int said = log_lines("Offlining: ");
+	struct pinned p;
+	struct attempt a;
+
+	ASSERT_EQ(0, pin(&p, self->nr));
+	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 3);
+	EXPECT_EQ(variant->ends ? -EBUSY : -EINTR, a.ret);
+	EXPECT_TRUE(says(&a, variant->ends ? "pinned" : "signal"));
+	EXPECT_EQ(p.pfn, field(&a, "pfn"));
+	EXPECT_GT(field(&a, "refs"), field(&a, "expected"));
+	EXPECT_EQ(1, field(&a, "mapcount"));
+	EXPECT_EQ(1, field(&a, "left"));
+	EXPECT_TRUE(waited(&a));
+	/* The log says it once, and nothing else. */
+	EXPECT_EQ(said + 1, log_lines("Offlining: "));
+	/* The last of the passes found the pin, and so did those before. */
+	if (variant->ends)
+		EXPECT_LE(atoi(self->passes),
+			  lines_with(TRACING "trace", "mm_offline_pass:"));
+	EXPECT_LT(0, lines_with(TRACING "trace", "mm_offline_blocked: pinned"));
+	EXPECT_TRUE(hr_block_is(self->nr, "state", "online"));
+	EXPECT_EQ(0, hr_pageblocks("Isolate"));
+
+	unpin(&p);
+	attempt(&a, self->nr, OFFLINE_S);
+	EXPECT_EQ(0, a.ret);
+	EXPECT_TRUE(says(&a, "none"));
+}
+
+/* Who waits is told when the reason is gone. */
+TEST_F_TIMEOUT(block, pin_goes, TEST_S)
+{
+	struct pinned p;
+	struct attempt a;
+	pid_t child;
+
+	ASSERT_EQ(0, pin(&p, self->nr));
+	child = fork();
+	if (!child) {
+		close(p.pipe[0]);
+		close(p.pipe[1]);
+		attempt(&a, self->nr, OFFLINE_S);
+		_exit(a.ret || !waited(&a));
+	}
+	usleep(600 * 1000);
+	EXPECT_EQ(0, waitpid(child, NULL, WNOHANG));
+	unpin(&p);
+	EXPECT_EQ(child, waitpid(child, &a.ret, 0));
+	EXPECT_TRUE(WIFEXITED(a.ret) && !WEXITSTATUS(a.ret));
+	EXPECT_TRUE(hr_block_is(self->nr, "state", "offline"));
+}
+
+/* How long it tries is policy, and can be changed at any time. */
+TEST_F_TIMEOUT(block, passes, TEST_S)
+{
+	static const char *const bad[][2] = {
+		{ "offline_passes", "-1" },	 { "offline_passes", "many" },
+		{ "offline_passes", "" },	 { "offline_pause_ms", "0" },
+		{ "offline_pause_ms", "60001" }, { "offline_pause_ms", "-1" },
+	};
+	char path[128], value[16];
+	struct attempt a, b;
+	struct pinned p;
+	size_t i;
+
+	if (!variant->ends)
+		SKIP(return, "hot-removable memory only");
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		snprintf(path, sizeof(path), PARAMETERS "%s", bad[i][0]);
+		if (*bad[i][1])
+			EXPECT_EQ(-EINVAL, hr_write_file(path, bad[i][1]));
+		ASSERT_LT(0, hr_read_file(path, value, sizeof(value)));
+		EXPECT_STREQ(strstr(bad[i][0], "passes") ? self->passes :
+							   self->pause,
+			     value);
+	}
+
+	ASSERT_EQ(0, pin(&p, self->nr));
+	ASSERT_EQ(0, hr_write_file(PARAMETERS "offline_passes", "2"));
+	attempt(&a, self->nr, REFUSAL_S);
+	EXPECT_EQ(-EBUSY, a.ret);
+	ASSERT_EQ(0, hr_write_file(PARAMETERS "offline_passes", "12"));
+	attempt(&b, self->nr, REFUSAL_S);
+	EXPECT_EQ(-EBUSY, b.ret);
+	EXPECT_LT(a.seconds, b.seconds);
+	/* 0: for ever, and the signal ends the pause at once. */
+	ASSERT_EQ(0, hr_write_file(PARAMETERS "offline_passes", "0"));
+	ASSERT_EQ(0, hr_write_file(PARAMETERS "offline_pause_ms", "60000"));
+	attempt(&a, self->nr, 4);
+	EXPECT_EQ(-EINTR, a.ret);
+	EXPECT_TRUE(says(&a, "signal"));
+	EXPECT_EQ(p.pfn, field(&a, "pfn"));
+	unpin(&p);
+	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+}
+
+/* Somebody who was asked says no. */
+TEST_F_TIMEOUT(block, notifier, TEST_S)
+{
+	struct attempt a;
+
+	if (access(VETO, F_OK) &&
+	    system("modprobe memory-notifier-error-inject 2>/dev/null"))
+		SKIP(return, "needs CONFIG_MEMORY_NOTIFIER_ERROR_INJECT");
+	ASSERT_EQ(0, hr_write_file(VETO, "-12"));
+	attempt(&a, self->nr, OFFLINE_S);
+	EXPECT_EQ(-ENOMEM, a.ret);
+	EXPECT_TRUE(says(&a, "notifier"));
+	EXPECT_EQ(-12, field(&a, "error"));
+	ASSERT_EQ(0, hr_write_file(VETO, "0"));
+	attempt(&a, self->nr, OFFLINE_S);
+	EXPECT_EQ(0, a.ret);
+	EXPECT_TRUE(says(&a, "none"));
+}
+
+/* ---- no memory ------------------------------------------------------------- */
+
+static long free_ordinary(void)
+{
+	struct pressure_counters c;
+
+	pressure_counters(&c);
+	return c.v[PC_FREE_ORDINARY];
+}
+
+static long min_watermark(void)
+{
+	return hr_zoneinfo(-1, "DMA", "min") + hr_zoneinfo(-1, "DMA32", "min");
+}
+
+/*
+ * All of memory is in use. There is nowhere to go, which is known before anything
+ * is moved: the kernel keeps what it has, and nobody is killed.
+ */
+TEST_F_TIMEOUT(block, no_memory, TEST_S)
+{
+	long moved, kills, room, spare = 48;
+	struct pressure anon;
+	struct attempt a;
+
+	/* What will be missing when the block is gone, and a little. */
+	room = hr_meminfo_kb("MemAvailable") / 1024;
+	if (room * (long)MIB < (long)hr_block_bytes())
+		SKIP(return, "needs more memory");
+	ASSERT_EQ(0, pressure_anon(&anon, room - spare, NULL));
+	moved = hr_vmstat("pgmigrate_success");
+	kills = hr_vmstat("oom_kill");
+	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 4);
+	EXPECT_EQ(variant->ends ? -EBUSY : -EINTR, a.ret);
+	if (variant->ends) {
+		EXPECT_TRUE(says(&a, "no-memory"));
+		EXPECT_LT(0, field(&a, "left"));
+	}
+	EXPECT_TRUE(waited(&a));
+	EXPECT_EQ(kills, hr_vmstat("oom_kill"));
+	/* Others may move some: the kernel's memory is short of nothing. */
+	EXPECT_GT(hr_block_pages() / 8, hr_vmstat("pgmigrate_success") - moved);
+	EXPECT_LT(min_watermark(), free_ordinary());
+	EXPECT_EQ(0, pressure_check(&anon));
+	pressure_stop(&anon);
+	attempt(&a, self->nr, OFFLINE_S);
+	EXPECT_EQ(0, a.ret);
+}
+
+/* ---- hugetlb ------------------------------------------------------------- */
+
+/* Huge pages in the block, used; others of the pool anywhere. */
+static void *huge_in_block(int block, int want, int *got)
+{
+	size_t len = want * HUGE_BYTES;
+	unsigned char *mem;
+	int i;
+
+	mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1,
+		   0);
+	if (mem == MAP_FAILED)
+		return NULL;
+	for (*got = 0, i = 0; i < want; i++)
+		*got += hr_pfn_in_block(hr_virt_to_pfn(mem + i * HUGE_BYTES),
+					block);
+	return mem;
+}
+
+static long set_pool(long pages)
+{
+	char value[16];
+
+	snprintf(value, sizeof(value), "%ld", pages);
+	hr_write_file(HUGEPAGES, value);
+	if (hr_read_file(HUGEPAGES, value, sizeof(value)) < 0)
+		return -1;
+	return atol(value);
+}
+
+#define POOL 40
+
+/* A huge page goes to another one or stays. */
+TEST_F_TIMEOUT(block, hugetlb, TEST_S)
+{
+	char *mem, *filler;
+	struct attempt a;
+	size_t fill_len;
+	int used, want;
+
+	if (access(HUGEPAGES, F_OK))
+		SKIP(return, "needs CONFIG_HUGETLBFS");
+	/* Small pages have first filled what else there is. */
+	want = set_pool(POOL);
+	mem = huge_in_block(self->nr, want, &used);
+	if (!mem || !used)
+		SKIP(return, "no huge page came to lie in the block");
+	hr_fill(mem, want * HUGE_BYTES);
+	/* None is free, and there is no memory for more of them. */
+	fill_len = hr_meminfo_kb("MemAvailable") / 4 * 3 * 1024;
+	filler = mmap(NULL, fill_len, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, filler);
+	madvise(filler, fill_len, MADV_NOHUGEPAGE);
+	for (size_t at = 0; at < fill_len; at += 4096)
+		filler[at] = 1;
+	/* Every second page: no huge one can be made of what is left. */
+	for (size_t at = 0; at < fill_len; at += 2 * 4096)
+		madvise(filler + at, 4096, MADV_DONTNEED);
+	ksft_print_msg("%d of %d huge pages are in the block\n", used, want);
+	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 4);
+	if (a.ret) {
+		EXPECT_EQ(variant->ends ? -EBUSY : -EINTR, a.ret);
+		if (variant->ends)
+			EXPECT_TRUE(says(&a, "hugetlb-no-target") ||
+				    says(&a, "no-memory"));
+		EXPECT_TRUE(waited(&a));
+	}
+	EXPECT_EQ(0, hr_wrong_bytes(mem, want * HUGE_BYTES));
+	munmap(filler, fill_len);
+	munmap(mem, want * HUGE_BYTES);
+	set_pool(0);
+	if (a.ret)
+		EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+}
+
+/*
+ * A pool with free pages in the block itself: each page is moved once. Without
+ * "mm/hugetlb: take no free page from memory that is about to go" they go round
+ * and round in the block.
+ */
+TEST_F_TIMEOUT(block, hugetlb_once, TEST_S)
+{
+	long before, moved;
+	struct attempt a;
+	int used, pool;
+	char *mem;
+
+	if (access(HUGEPAGES, F_OK))
+		SKIP(return, "needs CONFIG_HUGETLBFS");
+	pool = set_pool(POOL);
+	mem = huge_in_block(self->nr, pool / 2, &used);
+	if (!mem || !used)
+		SKIP(return, "no huge page came to lie in the block");
+	hr_fill(mem, pool / 2 * HUGE_BYTES);
+	before = hr_vmstat("pgmigrate_success");
+	attempt(&a, self->nr, OFFLINE_S);
+	moved = hr_vmstat("pgmigrate_success") - before;
+	ksft_print_msg("%d huge pages of %d used, %ld pages moved\n", used,
+		       pool / 2, moved);
+	EXPECT_EQ(0, a.ret);
+	/* Small pages that were there moved as well. */
+	EXPECT_GE(used * 512 + 4096, moved);
+	EXPECT_EQ(0, hr_wrong_bytes(mem, pool / 2 * HUGE_BYTES));
+	munmap(mem, pool / 2 * HUGE_BYTES);
+	set_pool(0);
+}
+
+/* ---- the kernel's own memory ------------------------------------------------ */
+
+/* Memory that was onlined to the kernel holds what nothing can move. */
+TEST(unmovable)
+{
+	struct pressure pipes;
+	struct attempt a;
+	int blocks[64];
+
+	if (access(HR_SYS_MEMORY, F_OK) || hr_take_blocks(blocks, 1, 64) < 1)
+		SKIP(return,
+			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
+	ASSERT_EQ(0, hr_block_write(blocks[0], "state", "online_kernel"));
+	EXPECT_EQ(0, pressure_unmovable(&pipes, NULL));
+	/* Ordinary zones are filled from the top: a little is enough. */
+	EXPECT_EQ(0, pressure_grow(&pipes, 16 * MIB_KIB, 0, GROW_SECONDS));
+	attempt(&a, blocks[0], OFFLINE_S);
+	EXPECT_EQ(-EBUSY, a.ret);
+	EXPECT_TRUE(says(&a, "unmovable"));
+	EXPECT_TRUE(hr_pfn_in_block(field(&a, "pfn"), blocks[0]));
+	pressure_stop(&pipes);
+}
+
+TEST_HARNESS_MAIN
