@@ -157,6 +157,8 @@ if [ $status -eq 0 ] && { [ "$(value $keyword back_mib)" != 1024 ] ||
 	failed=" $keyword" status=1
 fi
 if [ $status -eq 0 ] && { [ "$(value tour made)" = "" ] ||
+	[ "$(value tour refused)" != yes ] ||
+	[ "$(value tour not_refused)" != yes ] ||
 	[ "$(value tour boot_offline)" != yes ] ||
 	[ "$(value tour intact)" != yes ]; }; then
 	failed=" tour" status=1

@@ -11,11 +11,14 @@
  * noise.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "hr.h"
@@ -131,6 +134,33 @@ static void switch_boot_memory(void)
 		hr_block_write(boot[i], "state", "online_kernel");
 }
 
+/*
+ * A page of the last block is held by an I/O that has not ended: the block is
+ * refused, with the reason, and goes when the reason does.
+ */
+static void refuse_pinned(void)
+{
+	int pipes[2], block = scene.blocks[scene.nr - 1];
+	struct iovec page = { .iov_len = sysconf(_SC_PAGESIZE) };
+
+	page.iov_base = hr_anon_in_block(block, 8 << 20, MADV_NOHUGEPAGE);
+	if (!page.iov_base || pipe(pipes) ||
+	    vmsplice(pipes[1], &page, 1, 0) != (ssize_t)page.iov_len)
+		die(-errno, "pin a page of memory%d", block);
+	tell("One page of memory%d is held by an I/O that has not ended:",
+	     block);
+	show("echo offline >memory%d/state", block);
+	show("cat memory%d/offline_blocker", block);
+	result("refused", "%s",
+	       hr_block_is(block, "state", "online") ? "yes" : "NO");
+	close(pipes[0]);
+	close(pipes[1]);
+	tell("  the I/O ends");
+	show("echo offline >memory%d/state; cat memory%d/state", block, block);
+	result("not_refused", "%s",
+	       hr_block_is(block, "state", "offline") ? "yes" : "NO");
+}
+
 int main(int argc, char **argv)
 {
 	long long deadline = hr_deadline(60);
@@ -168,6 +198,9 @@ int main(int argc, char **argv)
 	result("blocks", "%d", scene.nr);
 	show("grep yes */hotremove | wc -l");
 	show("dmesg | grep -o 'hotremove: memory.*'");
+
+	tell(" ");
+	refuse_pinned();
 
 	tell(" ");
 	tell("What was there at boot becomes removable, but for where the kernel sits:");
