@@ -161,5 +161,5 @@ $(BUILD)/.selftests: $(BUILD)/.patched $(OUT)/.built $(wildcard selftests/*)
 	touch $@
 
 $(BUILD)/initramfs.cpio: $(BUILD)/.selftests $(BUILD)/.OUT $(OUT)/.built \
-		$(wildcard harness/*.c harness/guest/*) harness/initramfs.sh
+		$(wildcard harness/*.[ch] harness/guest/*) harness/initramfs.sh
 	$(run) say INITRD $@; logged initramfs "make initramfs V=1" harness/initramfs.sh

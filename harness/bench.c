@@ -5,7 +5,8 @@
  *
  *	bench <scenario>,keyword=<keyword>[,<name>=<number>...]
  *
- * The scenarios are at the end of this file, the numbers in `options`. Memory is
+ * The scenarios are at the end of this file, those that remove memory in
+ * bench-removal.c, the numbers in `options`. Memory is
  * present at boot and comes online through sysfs: under icount that is the same
  * to the instruction in every run. Keywords: online_hotremove, online_movable,
  * online_kernel, auto-movable, none, and cma and cma-always: boot memory is what
@@ -29,29 +30,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "hr.h"
 #include "pressure.h"
 #include "report.h"
 
-#define PAGE 4096UL
-#define KIB_PAGES(kib) ((kib) / 4)
-
-/* MiB unless it says otherwise. */
-static struct {
-	long plug; /* what is to come online */
-	long anon; /* held from before the memory comes online */
-	long anon_pct; /* the same, in percent of what is free then */
-	long bound; /* held, too, and bound to node 0 */
-	long pre; /* kernel memory from before the memory comes online */
-	long cache; /* page cache that is read after it */
-	long grow; /* kernel memory that is the question */
-	long thp, mlock, loop; /* 1: holders are so */
-	long mglru; /* 1: the other LRU implementation */
-	long rounds;
-	long stay; /* 1: the memory is not unplugged at the end */
-	long limit; /* files to make at most, 0: a quarter more than fit */
-	long release; /* vm.hotremove_release, where there is one */
-} opt;
+struct bench_options opt;
 
 static const struct {
 	const char *name;
@@ -64,18 +48,21 @@ static const struct {
 	{ "thp", &opt.thp },	     { "mlock", &opt.mlock },
 	{ "loop", &opt.loop },	     { "mglru", &opt.mglru },
 	{ "rounds", &opt.rounds },   { "stay", &opt.stay },
-	{ "release", &opt.release },
+	{ "release", &opt.release }, { "tmpfs", &opt.tmpfs },
+	{ "pct", &opt.pct },	     { "seed", &opt.seed },
+	{ "huge", &opt.huge },	     { "spare", &opt.spare },
+	{ "inside", &opt.inside },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
-static const char *keyword = "none";
+const char *keyword = "none";
 
 #define RELEASE "/proc/sys/vm/hotremove_release"
 
 /* No scenario takes longer than that of virtual time unless it hangs. */
 #define LIMIT_SECONDS 600
 
-static long long now_ns(void)
+long long now_ns(void)
 {
 	struct timespec ts;
 
@@ -84,7 +71,7 @@ static long long now_ns(void)
 }
 
 /* A counter or a measure of what may not have happened: negative is "-". */
-static void result_count(const char *key, long long count)
+void result_count(const char *key, long long count)
 {
 	if (count < 0)
 		result(key, "-");
@@ -92,7 +79,7 @@ static void result_count(const char *key, long long count)
 		result(key, "%lld", count);
 }
 
-static void must(int err, const struct pressure *p, const char *what)
+void must(int err, const struct pressure *p, const char *what)
 {
 	if (err)
 		die(err, "%s (%s)", what, p ? pressure_why(p) : "");
@@ -100,10 +87,9 @@ static void must(int err, const struct pressure *p, const char *what)
 
 /* ---- the memory in question ---------------------------------------------- */
 
-#define MAX_BLOCKS 512
 #define PARAMETERS "/sys/module/memory_hotplug/parameters"
 
-static int blocks[MAX_BLOCKS], nr_blocks;
+int blocks[MAX_BLOCKS], nr_blocks;
 
 /* virtio-mem adds its memory while user space is already running. */
 static void find_blocks(void)
@@ -158,7 +144,7 @@ static void online_all(const char *word)
 		    opt.plug);
 }
 
-static void online(void)
+void online(void)
 {
 	const char *word = keyword;
 	char zones[64] = "-";
@@ -245,7 +231,7 @@ static long memmap_to_come(void)
 	return (opt.plug - there) / 64;
 }
 
-static void hold(void)
+void hold(void)
 {
 	struct pressure_options how = { .thp = opt.thp, .mlock = opt.mlock };
 	struct pressure_options node0 = { .nodes = 1 };
@@ -1108,7 +1094,12 @@ static const struct {
 	{ "reserves", run_reserves }, { "idle", run_idle },
 	{ "pingpong", run_pingpong }, { "hotpath", run_hotpath },
 	{ "vacate", run_vacate },     { "place", run_place },
-	{ "locks", run_locks },
+	{ "locks", run_locks },	      { "empty", run_empty },
+	{ "full", run_full },	      { "use", run_use },
+	{ "tail", run_tail },	      { "pinned", run_pinned },
+	{ "pin_goes", run_pin_goes }, { "no_memory", run_no_memory },
+	{ "hugetlb", run_hugetlb },   { "victim", run_victim },
+	{ "many", run_many },	      { "rate", run_rate },
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

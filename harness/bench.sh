@@ -15,6 +15,7 @@
 #
 # Environment: as for guest.sh, and
 #	BENCH		rows or patterns (a,b*), empty: all
+#	BENCH_ARGS	further words for each scenario: seed=5,rounds=100
 #	JOBS		guests at a time
 #	STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT
 #			object directories of the kernels (bench-kernels.sh)
@@ -32,10 +33,11 @@ matrix=$harness/../qemu-configs/bench
 : "${TIMEOUT_MUL:=1}"
 : "${QEMU:=qemu-system-x86_64}"
 : "${ACCEL:=}"
+: "${BENCH_ARGS:=}"
 [ -n "$ACCEL" ] || ACCEL=icount
 dir=$BUILD/bench
 raw=$dir/raw.tsv
-export BUILD STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT TIMEOUT_MUL QEMU ACCEL
+export BENCH_ARGS BUILD STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT TIMEOUT_MUL QEMU ACCEL
 
 fail() {
 	echo "bench: $*" >&2
@@ -55,11 +57,11 @@ objects() {
 # set_machine MACHINE KERNEL KEYWORD: sets EXTRA and APPEND, the machine as
 # options for QEMU and the kernel.
 set_machine() {
-	m=512 low=0 vmem=0 dimm=0 node=0 smp=2 APPEND=
+	m=512 low=0 vmem=0 dimm=0 node=0 smp=2 insn=0 APPEND=
 	for word in $(echo "$1" | tr ',' ' '); do
 		case $word in
 		word=*)	APPEND="$APPEND ${word#word=}" ;;
-		m=*|low=*|vmem=*|dimm=*|node=*|smp=*)
+		m=*|low=*|vmem=*|dimm=*|node=*|smp=*|insn=*)
 			eval "${word%%=*}=\${word#*=}" ;;
 		*)	fail "$word: not part of a machine" ;;
 		esac
@@ -92,7 +94,7 @@ set_machine() {
 
 # setup SCENARIO MACHINE KERNEL: what a number depends on, except bench.c.
 setup() {
-	echo "$1 $2 $(sha256sum <"$(objects "$3")/arch/x86/boot/bzImage" | cut -c1-16)"
+	echo "$1${BENCH_ARGS:+,$BENCH_ARGS} $2 $(sha256sum <"$(objects "$3")/arch/x86/boot/bzImage" | cut -c1-16)"
 }
 
 # The sites of the static key in the paths that row k is about.
@@ -100,6 +102,29 @@ static_key() {
 	[ -r "$OUT/mm/page_alloc.o" ] || return 0
 	"$harness/static-key.sh" "$OUT/mm/page_alloc.o" |
 		sed -n 's/^\([0-9]*\) sites.* \([0-9]*\) of them no no-op$/key_sites\t\1\nkey_no_nops\t\2/p'
+}
+
+# insn_results COUNTS GUEST_RESULTS: what the plugin counted for a removal, in all
+# or for each page that moved, with what copied it and without.
+insn_results() {
+	[ -s "$1" ] || return 0
+	printf 'system_map\t%s\n' "$OUT/System.map"
+	"$harness/insn.sh" functions "$1" "$OUT/System.map" | awk -F '\t' '
+		FNR == NR { of[$1] = $2; next }
+		{ all[$1] += $3 }
+		$2 ~ /^(copy_mc_|copy_page|memcpy|__memcpy|rep_movs)/ { copy[$1] += $3 }
+		END {
+			rounds = of["rounds"] ? of["rounds"] : 1
+			printf "counted_online_minsn\t%.3f\n", all[1] / rounds / 1e6
+			printf "counted_minsn\t%.3f\n", all[2] / rounds / 1e6
+			if (all[3])
+				printf "counted_walk_minsn\t%.3f\n", all[3] / 1e6
+			if (!of["moved"])
+				exit
+			printf "insn_page\t%.0f\n", all[2] / of["moved"]
+			printf "copy_page\t%.0f\n", copy[2] / of["moved"]
+			printf "other_page\t%.0f\n", (all[2] - copy[2]) / of["moved"]
+		}' "$2" -
 }
 
 # xargs calls us back for each guest: its numbers to a file of its own, and one
@@ -112,14 +137,20 @@ if [ "${1:-}" = --guest ]; then
 	OUT=$(objects "$kernel")
 	# Virtual time passes at once in a guest that waits for its hypervisor.
 	: "${SILENCE_LIMIT:=600}" "${RUN_LIMIT:=1800}"
+	rm -f "$out.insn"
+	[ "$insn" = 0 ] || EXTRA="$EXTRA
+-plugin $BUILD/insn.so,out=$out.insn"
 	ALLOW=$harness/bench.allow
 	export NAME EXTRA APPEND OUT SILENCE_LIMIT RUN_LIMIT ALLOW
-	"$harness/guest.sh" bench "bench:$scenario,plug=$((vmem + dimm)),keyword=$keyword" >"$out.log" 2>&1
+	"$harness/guest.sh" bench "bench:$scenario${BENCH_ARGS:+,$BENCH_ARGS},plug=$((vmem + dimm)),keyword=$keyword" >"$out.log" 2>&1
 	status=$?
 	# What a guest said before it was lost is no result.
 	case $status in
 	0)
-		sed -n 's/^RESULT \([^ ]*\) /\1\t/p' "$BUILD/logs/$NAME/tap"
+		sed -n 's/^RESULT \([^ ]*\) /\1\t/p' "$BUILD/logs/$NAME/tap" |
+			tr -d '\r' | tee "$out.guest"
+		[ "$insn" = 0 ] || insn_results "$out.insn" "$out.guest"
+		rm -f "$out.guest"
 		[ "$scenario" != hotpath ] || static_key
 		;;
 	*)	printf 'lost\t%s\n' "$status" ;;
@@ -192,6 +223,7 @@ describe() {
 
 run() {
 	mkdir -p "$dir"
+	"$harness/insn.sh" build || exit 3
 	plan >"$dir/plan"
 	[ -s "$dir/plan" ] || fail "BENCH=$BENCH names no row of qemu-configs/bench"
 	while read -r row _ _ column; do

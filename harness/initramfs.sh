@@ -29,9 +29,10 @@ $CC -static -O2 -Wall -Wextra -o "$work/init" "$harness/init.c" ||
 programs=
 for program in demo bench tour; do
 	[ -e "$harness/$program.c" ] || continue
-	tests=$harness/../selftests
+	tests=$harness/../selftests more=
+	[ $program != bench ] || more=$harness/bench-removal.c
 	$CC -static -O2 -Wall -D_GNU_SOURCE -I"$tests" -o "$work/$program" \
-		"$harness/$program.c" "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/pressure.c" ||
+		"$harness/$program.c" ${more:+"$more"} "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/pressure.c" ||
 		fail "cannot build $harness/$program.c"
 	programs="$programs $program"
 done

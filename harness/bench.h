@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the scenarios of `make bench` share: bench.c, bench-removal.c. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#define PAGE 4096UL
+#define KIB_PAGES(kib) ((kib) / 4)
+
+/* MiB unless it says otherwise. */
+struct bench_options {
+	long plug; /* what is to come online */
+	long anon; /* held from before the memory comes online */
+	long anon_pct; /* the same, in percent of what is free then */
+	long bound; /* held, too, and bound to node 0 */
+	long pre; /* kernel memory from before the memory comes online */
+	long cache; /* page cache that is read after it */
+	long grow; /* kernel memory that is the question */
+	long thp, mlock, tmpfs, loop; /* 1: holders are so */
+	long mglru; /* 1: the other LRU implementation */
+	long rounds;
+	long stay; /* 1: the memory is not unplugged at the end */
+	long limit; /* files to make at most, 0: a quarter more than fit */
+	long release; /* vm.hotremove_release, where there is one */
+	/* scenarios that remove */
+	long pct; /* user memory in the block, or in all memory, percent */
+	long seed; /* the first one */
+	long huge, spare; /* huge pages in use in the block; free ones in all */
+	long inside; /* 1: the bystander's memory is to be moved as well */
+};
+extern struct bench_options opt;
+
+extern const char *keyword;
+
+#define MAX_BLOCKS 512
+extern int blocks[MAX_BLOCKS], nr_blocks; /* those offline at boot */
+
+struct pressure;
+
+long long now_ns(void);
+/* Negative is "-": what did not come to pass, or what is not counted. */
+void result_count(const char *key, long long count);
+/* Die, unless err is 0. */
+void must(int err, const struct pressure *p, const char *what);
+/* All blocks, as the keyword says. */
+void online(void);
+/* What the options say is to be held from before that. */
+void hold(void);
+
+void run_empty(void);
+void run_full(void);
+void run_use(void);
+void run_tail(void);
+void run_pinned(void);
+void run_pin_goes(void);
+void run_no_memory(void);
+void run_hugetlb(void);
+void run_victim(void);
+void run_many(void);
+void run_rate(void);
+
+#endif /* BENCH_H */
