@@ -844,6 +844,9 @@ void run_many(void)
 
 	online();
 	one = last_block();
+	/* The first one of all does what none does again. */
+	remove_block(one, &r);
+	add_block(one, &c);
 	if (opt.pct)
 		fill_blocks(&f, &one, 1, block_part(opt.pct));
 	remove_block(one, &r);
@@ -1096,7 +1099,6 @@ static void run_on(int cpu)
 struct bystander {
 	volatile long units;
 	volatile long ready;
-	pid_t pid;
 };
 
 static void __attribute__((noreturn))
@@ -1165,7 +1167,7 @@ void run_victim(void)
 	struct bystander *b;
 	struct removal r;
 	struct fill f;
-	pid_t spinner;
+	pid_t walker, spinner;
 	int i, nr;
 
 	b = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -1175,8 +1177,10 @@ void run_victim(void)
 	if (opt.inside)
 		online();
 	run_on(0);
-	b->pid = fork();
-	if (!b->pid) {
+	walker = fork();
+	if (walker < 0)
+		die(-errno, "fork");
+	if (!walker) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		walk_for_ever(b, opt.inside ? blocks[1] : -1);
 	}
@@ -1202,8 +1206,8 @@ void run_victim(void)
 	}
 	ns = now_ns() - from;
 	during = (b->units - units) * 1e9 / ns;
-	kill(b->pid, SIGKILL);
-	waitpid(b->pid, NULL, 0);
+	kill(walker, SIGKILL);
+	waitpid(walker, NULL, 0);
 	result("moved", "%ld", moved);
 	result("ms", "%.1f", ns / 1e6);
 	result("cpu_pct", "%.1f", percent_of(cpu, ns));
