@@ -440,7 +440,7 @@ static void *fill_page(struct fill *f)
 	die(-ENOMEM, "no page in the block");
 }
 
-/* Pages of a block that have all of these flags, or are on an LRU list. */
+/* Pages of a block that have one of these flags. */
 static long pages_with(int block, uint64_t want)
 {
 	long pages = hr_block_pages(), found = 0, i;

@@ -40,7 +40,7 @@ check_shell() {
 # The kernel's own rules; mends itself with clang-format -i.
 check_format() (
 	status=0
-	for file in harness/*.[ch] selftests/*.[ch]; do
+	for file in harness/*.[ch] harness/plugin/*.c selftests/*.[ch]; do
 		clang-format --style="file:$src/.clang-format" "$file" |
 			diff -u "$file" - || status=1
 	done
