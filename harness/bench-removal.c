@@ -500,7 +500,7 @@ void run_empty(void)
 {
 	long long online_cost[EMPTY_ROUNDS], cost[EMPTY_ROUNDS];
 	long long elapsed[EMPTY_ROUNDS], own[EMPTY_ROUNDS];
-	long long walk, offline;
+	long long walked[EMPTY_ROUNDS], walk, offline;
 	struct removal r;
 	struct cost c;
 	long moved = 0;
@@ -517,7 +517,9 @@ void run_empty(void)
 		cost[i] = busy_ns(&r.cost);
 		online_cost[i] = busy_ns(&c);
 	}
-	walk = walk_ns();
+	for (i = 0; i < EMPTY_ROUNDS; i++)
+		walked[i] = walk_ns();
+	walk = median(walked, EMPTY_ROUNDS);
 	offline = median(cost, EMPTY_ROUNDS);
 	result("rounds", "%d", EMPTY_ROUNDS);
 	result("moved", "%ld", moved);

@@ -118,7 +118,7 @@ insn_results() {
 			printf "counted_online_minsn\t%.3f\n", all[1] / rounds / 1e6
 			printf "counted_minsn\t%.3f\n", all[2] / rounds / 1e6
 			if (all[3])
-				printf "counted_walk_minsn\t%.3f\n", all[3] / 1e6
+				printf "counted_walk_minsn\t%.3f\n", all[3] / rounds / 1e6
 			if (!of["moved"])
 				exit
 			printf "insn_page\t%.0f\n", all[2] / of["moved"]
