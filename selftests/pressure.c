@@ -418,6 +418,21 @@ static int enter_cgroup(struct pressure *p)
 	return ret ? fail(p, ret, "enter %s", p->options.cgroup) : 0;
 }
 
+#define NOBODY 65534
+
+static int become_nobody(struct pressure *p)
+{
+	if (!p->options.nobody)
+		return 0;
+	if (syscall(SYS_setgroups, 0, NULL) ||
+	    syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) ||
+	    syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY))
+		return fail(p, -errno, "become uid %d", NOBODY);
+	/* That undoes this. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return 0;
+}
+
 static int set_policy(struct pressure *p)
 {
 	unsigned long mask = p->options.nodes | p->options.prefer;
@@ -809,6 +824,48 @@ static void discard_ram_disks(void)
 	}
 }
 
+#define WARM_ROUNDS 4
+#define WARM_CPUS 64
+
+/* Write back to all disks at once, which takes a worker each. */
+static void sync_ram_disks(void)
+{
+	static char data[MIB];
+	int fds[RAM_DISKS], i;
+	char path[32];
+
+	for (i = 0; i < RAM_DISKS; i++) {
+		snprintf(path, sizeof(path), "/dev/ram%d", i);
+		fds[i] = open(path, O_WRONLY | O_CLOEXEC);
+		if (fds[i] < 0)
+			break;
+		write(fds[i], data, sizeof(data));
+	}
+	sync();
+	/* Only now: the last close of a disk writes back as well. */
+	while (i-- > 0)
+		close(fds[i]);
+}
+
+void pressure_warm_workers(void)
+{
+	unsigned long all, one;
+	int cpu, round;
+
+	if (syscall(SYS_sched_getaffinity, 0, sizeof(all), &all) < 0)
+		return;
+	for (cpu = 0; cpu < WARM_CPUS; cpu++) {
+		one = 1UL << cpu;
+		if (!(all & one) ||
+		    syscall(SYS_sched_setaffinity, 0, sizeof(one), &one))
+			continue;
+		for (round = 0; round < WARM_ROUNDS; round++)
+			sync_ram_disks();
+	}
+	syscall(SYS_sched_setaffinity, 0, sizeof(all), &all);
+	discard_ram_disks();
+}
+
 /* ---- child: the loop ------------------------------------------------- */
 
 /* Snapshots every 8 MiB of pipes or of files. */
@@ -880,6 +937,8 @@ static int begin(struct pressure *p)
 		ret = set_policy(p);
 	if (!ret)
 		ret = p->type->begin(p);
+	if (!ret)
+		ret = become_nobody(p);
 	return ret;
 }
 
@@ -1331,6 +1390,8 @@ const char *scene_unrest(void)
 
 static int slabs[MAX_SLABS]; /* their file "shrink" */
 static int nr_slabs;
+/* Held open: what looks for it in /proc each time is there each time. */
+static int drop_caches = -1;
 
 /* Long before it is needed: that takes dentries and inodes, which are slabs. */
 static void find_slabs(void)
@@ -1340,6 +1401,7 @@ static void find_slabs(void)
 
 	if (nr_slabs)
 		return;
+	drop_caches = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
 	if (!glob("/sys/kernel/slab/*/shrink", 0, NULL, &g))
 		for (i = 0; i < g.gl_pathc && nr_slabs < MAX_SLABS; i++) {
 			slabs[nr_slabs] =
@@ -1350,12 +1412,12 @@ static void find_slabs(void)
 	globfree(&g);
 }
 
-/* What nobody uses but the slab allocator and the caches keep. */
-static void shrink_slabs(void)
+void scene_shrink_slabs(void)
 {
 	int i;
 
-	hr_write_file("/proc/sys/vm/drop_caches", "2");
+	if (pwrite(drop_caches, "2", 1, 0) != 1)
+		return;
 	for (i = 0; i < nr_slabs; i++)
 		if (pwrite(slabs[i], "1", 1, 0) != 1)
 			return;
@@ -1380,15 +1442,23 @@ static long wait_armed(unsigned int seconds)
 long scene_wait_armed(unsigned int seconds, long *by_itself)
 {
 	long long deadline = hr_deadline(seconds);
-	long released;
+	long released, said = 0;
 
 	find_slabs();
 	released = wait_armed(BY_ITSELF_SECONDS);
 	if (by_itself)
 		*by_itself = released;
-	/* What was in use a moment ago is spared once; and RCU takes a while. */
+	/*
+	 * What was in use a moment ago is spared once; and RCU takes a while.
+	 * Where this goes, the last line is kept until the next one is written.
+	 */
 	while (released && hr_poll(deadline)) {
-		shrink_slabs();
+		if (released != said) {
+			printf("# %ld pages are still released\n", released);
+			fflush(stdout);
+			said = released;
+		}
+		scene_shrink_slabs();
 		released = wait_armed(2);
 	}
 	return released;

@@ -94,6 +94,7 @@ struct pressure_options {
 	bool holes; /* anon: each second page is given back when all is there */
 	bool loop; /* cache: a reader that goes on reading it all */
 	const char *cgroup; /* directory of the cgroup to be in, may be NULL */
+	bool nobody; /* grower: without any privilege once it is there */
 	unsigned long nodes; /* mask of nodes to bind all memory to, 0: none */
 	unsigned long prefer; /* the same, but not strictly */
 	unsigned long snapshot; /* grower: units between snapshots, 0: default */
@@ -182,6 +183,12 @@ long pressure_resident(struct pressure *p);
 long pressure_outside(struct pressure *p, unsigned long nodes);
 /* End it; when this returns its memory is free. Harmless twice. */
 void pressure_stop(struct pressure *p);
+
+/*
+ * Let workqueues have as many workers as they will need: one that is started when
+ * memory is short has its stack, for good, in what the kernel was just lent.
+ */
+void pressure_warm_workers(void);
 
 /* ---- where memory is ------------------------------------------------- */
 
@@ -299,6 +306,8 @@ const char *scene_unrest(void);
  */
 #define ARM_SECONDS 90
 long scene_wait_armed(unsigned int seconds, long *by_itself);
+/* Give back what nobody uses but the slab allocator and the caches keep. */
+void scene_shrink_slabs(void);
 void scene_end(struct scene *s);
 
 /* Differences as text, in a static buffer. */
