@@ -62,7 +62,7 @@ enum { MARK_ONLINE = 1, MARK_OFFLINE, MARK_WALK };
 struct cost {
 	long long ns; /* from beginning to end */
 	long long cpu_ns; /* of the caller */
-	long long idle_ns; /* of all CPUs: exact with one of them */
+	long long idle_ns; /* of the first CPU */
 };
 
 static long long cpu_ns(clockid_t clock)
@@ -78,15 +78,19 @@ static long long idle_ns(void)
 {
 	long long sum = 0, ns;
 	char line[256];
+	int cpu = -1;
 	FILE *f;
 
 	f = fopen("/proc/timer_list", "re");
 	if (!f)
 		die(-errno, "/proc/timer_list");
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, " .idle_sleeptime : %lld", &ns) == 1 ||
-		    sscanf(line, " .iowait_sleeptime : %lld", &ns) == 1)
+	while (fgets(line, sizeof(line), f)) {
+		sscanf(line, "cpu: %d", &cpu);
+		if (!cpu &&
+		    (sscanf(line, " .idle_sleeptime : %lld", &ns) == 1 ||
+		     sscanf(line, " .iowait_sleeptime : %lld", &ns) == 1))
 			sum += ns;
+	}
 	fclose(f);
 	return sum;
 }
@@ -1133,20 +1137,6 @@ walk_for_ever(struct bystander *b, int block)
 	}
 }
 
-/* Only a CPU, none of the kernel's work. */
-static pid_t start_spinner(void)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		die(-errno, "fork");
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;)
-		asm volatile("");
-}
-
 /* Units a virtual second, while the caller does nothing. */
 static double units_a_second(struct bystander *b, int ms)
 {
@@ -1158,24 +1148,27 @@ static double units_a_second(struct bystander *b, int ms)
 }
 
 /*
- * Two CPUs take turns in virtual time: what a removal takes from a program on the
- * other one is measured against what a program that only spins takes.
+ * Two CPUs take turns in virtual time. What is left of it for a program on the
+ * other one is known from the same removal while that program was stopped: all
+ * that it does less than it could do then was taken from it.
  */
 void run_victim(void)
 {
-	double alone, base, during;
-	long long from, cpu = 0, ns;
+	long long from, left, ns, busy = 0;
 	long units, moved = 0;
 	struct bystander *b;
 	struct removal r;
+	double alone;
 	struct fill f;
-	pid_t walker, spinner;
-	int i, nr;
+	pid_t walker;
+	int i;
 
 	b = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		 -1, 0);
 	if (b == MAP_FAILED)
 		die(-errno, "shared memory");
+	if (nr_blocks != 5)
+		die(-EINVAL, "%d blocks instead of 5", nr_blocks);
 	if (opt.inside)
 		online();
 	run_on(0);
@@ -1190,33 +1183,39 @@ void run_victim(void)
 		poll(NULL, 0, 10);
 	if (!opt.inside)
 		online();
-	last_block();
-	nr = nr_blocks - 1;
-	fill_blocks(&f, blocks + 1, nr, block_part(opt.pct ? opt.pct : 100));
-	alone = units_a_second(b, 500);
-	spinner = start_spinner();
-	base = units_a_second(b, 1000);
-	kill(spinner, SIGKILL);
-	waitpid(spinner, NULL, 0);
+	fill_blocks(&f, blocks + 1, 4, block_part(opt.pct ? opt.pct : 100));
+	alone = units_a_second(b, 1000);
 
-	from = now_ns();
-	units = b->units;
-	for (i = 1; i <= nr; i++) {
+	kill(walker, SIGSTOP);
+	poll(NULL, 0, 10);
+	for (i = 3; i <= 4; i++) {
 		remove_block(blocks[i], &r);
+		busy += busy_ns(&r.cost);
 		moved += r.moved;
-		cpu += r.cost.cpu_ns;
 	}
-	ns = now_ns() - from;
-	during = (b->units - units) * 1e9 / ns;
+	result("stopped_ms", "%.1f", busy / 1e6);
+	result("stopped_moved", "%ld", moved);
+	kill(walker, SIGCONT);
+	poll(NULL, 0, 10);
+	moved = 0;
+	ns = 0;
+	units = 0;
+	for (i = 1; i <= 2; i++) {
+		from = b->units;
+		remove_block(blocks[i], &r);
+		units += b->units - from;
+		ns += r.cost.ns;
+		moved += r.moved;
+	}
 	kill(walker, SIGKILL);
 	waitpid(walker, NULL, 0);
+	left = ns - busy;
 	result("moved", "%ld", moved);
 	result("ms", "%.1f", ns / 1e6);
-	result("cpu_pct", "%.1f", percent_of(cpu, ns));
+	result("left_ms", "%.1f", left / 1e6);
 	result("alone", "%.0f", alone);
-	result("base", "%.0f", base);
-	result("during", "%.0f", during);
-	result("during_pct", "%.1f", during * 100 / base);
-	result("lost_ms_block", "%.2f", (1 - during / base) * ns / 1e6 / nr);
+	result("during", "%.0f", units * 1e9 / left);
+	result("during_pct", "%.1f", units * 1e9 / left * 100 / alone);
+	result("lost_ms_block", "%.2f", (left - units * 1e9 / alone) / 1e6 / 2);
 	result("intact", "%s", fill_intact(&f) ? "yes" : "NO");
 }
