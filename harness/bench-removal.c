@@ -901,7 +901,7 @@ void run_many(void)
 static void pinned(long release_ms)
 {
 	struct removal success, then, *r;
-	long long released = 0, wait_cpu = 0;
+	long long released = 0, wait_cpu = 0, waited;
 	int victim, fds[2];
 	struct iovec iov;
 	clockid_t clock;
@@ -936,18 +936,18 @@ static void pinned(long release_ms)
 	result_failure(victim, r);
 	if (release_ms) {
 		result("after_ms", "%.2f", (r->end_ns - released) / 1e6);
-		result("wait_cpu_pct", "%.2f",
-		       percent_of(wait_cpu, released - r->begin_ns));
+		waited = released - r->begin_ns - success.cost.ns;
+		wait_cpu -= success.cost.cpu_ns;
 	} else {
 		result("waited_seconds", "%.3f",
 		       (r->cost.ns - 2 * success.cost.ns) / 1e9);
-		/* Beyond what the pages took that did move. */
-		result("wait_cpu_pct", "%.2f",
-		       percent_of(r->cost.cpu_ns - success.cost.cpu_ns,
-				  r->cost.ns - success.cost.ns));
+		waited = r->cost.ns - success.cost.ns;
+		wait_cpu = r->cost.cpu_ns - success.cost.cpu_ns;
 		close(fds[1]);
 		close(fds[0]);
 	}
+	/* Beyond what the pages took that did move. */
+	result("wait_cpu_pct", "%.2f", percent_of(wait_cpu, waited));
 	result("busy_pct", "%.2f", percent_of(busy_ns(&r->cost), r->cost.ns));
 	if (r->err) {
 		try_removal(victim, ENDS_MS, &then);
