@@ -560,6 +560,15 @@ void run_full(void)
 
 /* ---- how much has to move ----------------------------------------------------- */
 
+static uint64_t next_random(uint64_t *seed)
+{
+	uint64_t x = (*seed += 0x9e3779b97f4a7c15ULL);
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
 /* So many pages, wherever they come to lie. */
 static unsigned char *touch(long pages)
 {
@@ -578,21 +587,53 @@ static unsigned char *touch(long pages)
 
 static bool touched(const unsigned char *mem, long pages)
 {
-	long wrong = 0, i;
+	long wrong = 0, i, found;
 
-	for (i = 0; i < pages; i++)
-		wrong += *(volatile long *)(mem + i * PAGE) != i;
+	for (i = 0; i < pages; i++) {
+		found = *(volatile long *)(mem + i * PAGE);
+		/* What was given back is 0. */
+		wrong += found && found != i;
+	}
 	return !wrong;
 }
+
+#define AGE_PAGES 64
+
+/* Give back pieces here and there, until so many pages are left. */
+static void age(unsigned char *mem, long pages, long left)
+{
+	long nr = pages / AGE_PAGES, i;
+	bool *gone = calloc(nr, sizeof(*gone));
+	uint64_t seed = opt.seed;
+
+	if (!gone)
+		die(-ENOMEM, "age memory");
+	while (pages - AGE_PAGES >= left) {
+		i = next_random(&seed) % nr;
+		if (gone[i])
+			continue;
+		gone[i] = true;
+		if (madvise(mem + i * AGE_PAGES * PAGE, AGE_PAGES * PAGE,
+			    MADV_DONTNEED))
+			die(-errno, "give back memory");
+		pages -= AGE_PAGES;
+	}
+	free(gone);
+}
+
+/* So much is in use before most of it is given back, percent. */
+#define AGED_FROM 90
 
 /*
  * pct= of all memory is in use, then one block goes: of hot-removable ones that
  * which holds least, as virtio-mem does it; of others the last one, as an
- * unplug does. At least what does not fit elsewhere has to move.
+ * unplug does. At least what does not fit elsewhere has to move. aged=1: more was
+ * in use before, and pieces here and there were given back.
  */
 void run_use(void)
 {
-	long total, user, fits, minimum, in_use = 0, least = -1, all = 0, n;
+	long total, user, first, fits, minimum, in_use = 0, least = -1, all = 0,
+						n;
 	unsigned char *mem;
 	struct removal r;
 	int victim, emptiest = -1, i;
@@ -602,9 +643,14 @@ void run_use(void)
 	total = KIB_PAGES(hr_meminfo_kb("MemTotal"));
 	user = total * opt.pct / 100 -
 	       (total - KIB_PAGES(hr_meminfo_kb("MemFree")));
-	if (user <= 0)
-		die(-EINVAL, "pct=%ld is in use already", opt.pct);
-	mem = touch(user);
+	first = user;
+	if (opt.aged)
+		first += total * (AGED_FROM - opt.pct) / 100;
+	if (user <= 0 || first < user)
+		die(-EINVAL, "pct=%ld", opt.pct);
+	mem = touch(first);
+	if (opt.aged)
+		age(mem, first, user);
 	for (i = 0; i < nr_blocks; i++) {
 		n = pages_with(blocks[i], KPF_LRU);
 		all += n;
@@ -626,6 +672,7 @@ void run_use(void)
 	minimum = in_use > fits ? in_use - fits : 0;
 	result("user_pages", "%ld", user);
 	result("in_blocks", "%ld", all);
+	result("mean", "%ld", all / nr_blocks);
 	result("in_use", "%ld", in_use);
 	result("emptiest", "%ld", least);
 	result("minimum", "%ld", minimum);
@@ -634,19 +681,10 @@ void run_use(void)
 	result("minimum_ratio", "%.2f",
 	       (double)r.moved / (minimum ? minimum : 1));
 	result("ms", "%.2f", r.cost.ns / 1e6);
-	result("intact", "%s", touched(mem, user) ? "yes" : "NO");
+	result("intact", "%s", touched(mem, first) ? "yes" : "NO");
 }
 
 /* ---- many removals ------------------------------------------------------------- */
-
-static uint64_t next_random(uint64_t *seed)
-{
-	uint64_t x = (*seed += 0x9e3779b97f4a7c15ULL);
-
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
-}
 
 /* Up to 4 ms of it, so that each removal meets the others elsewhere. */
 static void spin(uint64_t *seed)

@@ -51,7 +51,7 @@ static const struct {
 	{ "release", &opt.release }, { "tmpfs", &opt.tmpfs },
 	{ "pct", &opt.pct },	     { "seed", &opt.seed },
 	{ "huge", &opt.huge },	     { "spare", &opt.spare },
-	{ "inside", &opt.inside },
+	{ "inside", &opt.inside },   { "aged", &opt.aged },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 

@@ -24,6 +24,7 @@ struct bench_options {
 	/* scenarios that remove */
 	long pct; /* user memory in the block, or in all memory, percent */
 	long seed; /* the first one */
+	long aged; /* 1: memory in use has gaps */
 	long huge, spare; /* huge pages in use in the block; free ones in all */
 	long inside; /* 1: the bystander's memory is to be moved as well */
 };
