@@ -29,6 +29,7 @@
 #define ANON_MIB 330
 #define FILES 600000UL
 #define RELEASE "/proc/sys/vm/hotremove_release"
+#define PIN_BYTES (8UL << 20)
 
 static struct scene scene;
 
@@ -142,10 +143,18 @@ static void refuse_pinned(void)
 {
 	int pipes[2], block = scene.blocks[scene.nr - 1];
 	struct iovec page = { .iov_len = sysconf(_SC_PAGESIZE) };
+	size_t i;
 
-	page.iov_base = hr_anon_in_block(block, 8 << 20, MADV_NOHUGEPAGE);
-	if (!page.iov_base || pipe(pipes) ||
-	    vmsplice(pipes[1], &page, 1, 0) != (ssize_t)page.iov_len)
+	page.iov_base = hr_anon_in_block(block, PIN_BYTES, MADV_NOHUGEPAGE);
+	if (!page.iov_base || pipe(pipes))
+		die(-errno, "memory in memory%d", block);
+	/* Not all of it may lie there. */
+	for (i = 0; i < PIN_BYTES / 4; i += page.iov_len) {
+		if (hr_pfn_in_block(hr_virt_to_pfn(page.iov_base), block))
+			break;
+		page.iov_base += page.iov_len;
+	}
+	if (vmsplice(pipes[1], &page, 1, 0) != (ssize_t)page.iov_len)
 		die(-errno, "pin a page of memory%d", block);
 	tell("One page of memory%d is held by an I/O that has not ended:",
 	     block);
