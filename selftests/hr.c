@@ -164,6 +164,19 @@ int hr_write_file(const char *path, const char *val)
 	return (size_t)n == len ? 0 : -EIO;
 }
 
+int hr_log_lines(const char *text)
+{
+	FILE *f = popen("dmesg", "re");
+	char line[1024];
+	int n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		n += strstr(line, text) != NULL;
+	if (f)
+		pclose(f);
+	return n;
+}
+
 /* The number after "key" at the start of a line of path. */
 static long number_after(const char *path, const char *key)
 {
@@ -825,10 +838,23 @@ int hr_take_blocks(int *blocks, int want, int max)
 	return n;
 }
 
+/*
+ * What is lent to the kernel and does not come back: let it have the block, so that
+ * the next test can begin with others.
+ */
+static bool give_up_block(int block)
+{
+	char partial[32];
+
+	return !hr_block_read(block, "hotremove", partial, sizeof(partial)) &&
+	       strstr(partial, "partial") &&
+	       !hr_block_write(block, "state", "online_kernel");
+}
+
 int hr_return_blocks(void)
 {
-	int blocks[MAX_TAKEN], err, ret = 0;
-	unsigned int limit;
+	int blocks[MAX_TAKEN], err, ret = 0, kept = 0;
+	unsigned int limit = TAKE_LIMIT_S;
 	long long deadline;
 
 	while (nr_taken) {
@@ -841,11 +867,14 @@ int hr_return_blocks(void)
 			diag("memory%d does not go offline: %s", block,
 			     strerror(-err));
 			ret = err;
+			kept += give_up_block(block);
 		}
 	}
 	if (vmem_mib_before >= 0) {
 		/* What does not go offline is not unplugged either. */
-		limit = ret ? BUSY_LIMIT_S : TAKE_LIMIT_S;
+		if (ret && !kept)
+			limit = BUSY_LIMIT_S;
+		vmem_mib_before += kept * (hr_block_bytes() >> 20);
 		err = hr_vmem_resize(VMEM, vmem_mib_before, limit);
 		ret = err ? err : ret;
 		vmem_mib_before = -1;

@@ -86,6 +86,8 @@ hr_fail(char *why, size_t len, int err, const char *fmt, ...);
 
 int hr_read_file(const char *path, char *buf, size_t len); /* bytes read */
 int hr_write_file(const char *path, const char *val);
+/* Lines of the kernel's log that have this in them. */
+int hr_log_lines(const char *text);
 /* "name N" in /proc/vmstat, "Name: N kB" in /proc/meminfo; -ENOENT if absent. */
 long hr_vmstat(const char *name);
 long hr_meminfo_kb(const char *name);

@@ -73,21 +73,6 @@ static int lines_with(const char *path, const char *text)
 	return n;
 }
 
-static int log_lines(const char *text)
-{
-	char line[1024], command[256];
-	int n = 0;
-	FILE *f;
-
-	snprintf(command, sizeof(command), "dmesg");
-	f = popen(command, "re");
-	while (f && fgets(line, sizeof(line), f))
-		n += strstr(line, text) != NULL;
-	if (f)
-		pclose(f);
-	return n;
-}
-
 static bool trace(bool on)
 {
 	if (hr_write_file(TRACING "events/memory_hotplug/enable",
@@ -262,7 +247,7 @@ static bool waited(const struct attempt *a)
  */
 TEST_F_TIMEOUT(block, pinned, TEST_S)
 {
-	int said = log_lines("Offlining: ");
+	int said = hr_log_lines("Offlining: ");
 	struct pinned p;
 	struct attempt a;
 
@@ -276,7 +261,7 @@ TEST_F_TIMEOUT(block, pinned, TEST_S)
 	EXPECT_EQ(1, field(&a, "left"));
 	EXPECT_TRUE(waited(&a));
 	/* The log says it once, and nothing else. */
-	EXPECT_EQ(said + 1, log_lines("Offlining: "));
+	EXPECT_EQ(said + 1, hr_log_lines("Offlining: "));
 	/* The last of the passes found the pin, and so did those before. */
 	if (variant->ends)
 		EXPECT_LE(atoi(self->passes),

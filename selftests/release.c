@@ -475,6 +475,20 @@ TEST_F_TIMEOUT(story, files_go_on, 900)
 #define OFFLINE_SECONDS 20
 
 SCENE(shadow);
+
+FIXTURE_VARIANT(shadow)
+{
+	int (*start)(struct pressure * p, const struct pressure_options *o);
+};
+
+FIXTURE_VARIANT_ADD(shadow, pages){
+	.start = pressure_unmovable,
+};
+
+FIXTURE_VARIANT_ADD(shadow, slab){
+	.start = pressure_files,
+};
+
 RELEASE_SETUP(shadow, SHADOW_PLUG_MIB);
 
 /* Until so many pages are released; 0, or why not. */
@@ -499,7 +513,7 @@ TEST_F_TIMEOUT(shadow, a_released_block_stays, 300)
 	struct pressure_counters from;
 	long long start, took;
 	struct watch w;
-	char state[64];
+	char state[64], blocker[160];
 	long released, there;
 
 	PLUG(s, KEYWORD, SHADOW_PLUG_MIB);
@@ -507,7 +521,8 @@ TEST_F_TIMEOUT(shadow, a_released_block_stays, 300)
 	pressure_counters(&from);
 	ASSERT_EQ(0, scene_ballast(s, LEAVE_MIB))
 	TH_LOG("%s", pressure_why(&s->ballast));
-	START(grower, unmovable, NULL);
+	ASSERT_EQ(0, variant->start(grower, NULL))
+	TH_LOG("%s", pressure_why(grower));
 	ASSERT_EQ(0, watch_open(&w));
 	ASSERT_EQ(0, scene_release(s, "1"));
 	ASSERT_EQ(0, grow_until_released(grower, BLOCK_PAGES, 4 * LEAVE_MIB))
@@ -536,6 +551,10 @@ TEST_F_TIMEOUT(shadow, a_released_block_stays, 300)
 	watch_read(&w);
 	EXPECT_LT(0, w.refused)
 	TH_LOG("the log does not say why");
+	EXPECT_EQ(0, hr_block_read(block, "offline_blocker", blocker,
+				   sizeof(blocker)));
+	EXPECT_EQ(0, strncmp(blocker, "unmovable pfn ", 14))
+	TH_LOG("%s", blocker);
 	other = s->blocks[block == s->blocks[0]];
 	EXPECT_EQ(0, hr_block_offline(other, OFFLINE_SECONDS));
 	EXPECT_EQ(0, hr_block_write(other, "state", KEYWORD));

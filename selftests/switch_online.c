@@ -523,6 +523,7 @@ TEST_F_TIMEOUT(boot, refuses_long_term_pin, TEST_S)
 TEST_F_TIMEOUT(boot, refuses_spliced_page, TEST_S)
 {
 	struct iovec iov = { .iov_len = page_size() };
+	char blocker[64];
 	int pipes[2];
 
 	ASSERT_EQ(0, pipe(pipes));
@@ -530,7 +531,10 @@ TEST_F_TIMEOUT(boot, refuses_spliced_page, TEST_S)
 	iov.iov_base = anon_in(self->block);
 	ASSERT_NE(NULL, iov.iov_base);
 	ASSERT_EQ(iov.iov_len, vmsplice(pipes[1], &iov, 1, 0));
+	snprintf(blocker, sizeof(blocker), "stays ordinary: pfn %#lx is ",
+		 hr_virt_to_pfn(iov.iov_base));
 	EXPECT_EQ(0, not_refused(self->block, -EBUSY));
+	EXPECT_LT(0, hr_log_lines(blocker));
 	close(pipes[0]);
 	close(pipes[1]);
 	EXPECT_EQ(0, to_hotremove_soon(self->block));
