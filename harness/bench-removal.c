@@ -762,24 +762,6 @@ static struct storm *start_storms(pid_t *pids)
 	return s;
 }
 
-/* The success rate that n successes in n tries prove with 95 % confidence. */
-static double lower_bound(long n)
-{
-	double low = 0, high = 1, p, all;
-	long i;
-
-	while (high - low > 1e-7) {
-		p = (low + high) / 2;
-		for (all = 1, i = 0; i < n; i++)
-			all *= p;
-		if (all < 0.05)
-			low = p;
-		else
-			high = p;
-	}
-	return low;
-}
-
 /*
  * rounds= removals, block by block, while others fork and make files. All but a
  * part of ordinary memory is in use before (anon_pct=), so that theirs is in
@@ -876,7 +858,7 @@ void run_rate(void)
 	if (failures)
 		result("bound_pct", "-");
 	else
-		result("bound_pct", "%.2f", 100 * lower_bound(removals));
+		result("bound_pct", "%.2f", 100 * hr_success_bound(removals));
 }
 
 /*

@@ -887,6 +887,27 @@ int hr_return_blocks(void)
 	return ret;
 }
 
+/*
+ * The success rate that n successes in n tries prove with 95 % confidence: what
+ * would lead to them in one case of twenty.
+ */
+double hr_success_bound(long n)
+{
+	double low = 0, high = 1, p, all;
+	long i;
+
+	while (high - low > 1e-7) {
+		p = (low + high) / 2;
+		for (all = 1, i = 0; i < n; i++)
+			all *= p;
+		if (all < 0.05)
+			low = p;
+		else
+			high = p;
+	}
+	return low;
+}
+
 /* ---- file systems and swap ---------------------------------------------- */
 
 int hr_mount_detached(const char *type, const char *key, const char *value)

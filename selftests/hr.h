@@ -57,6 +57,8 @@ int hr_blocks_in_state(const char *state, int *blocks, int max);
  */
 int hr_take_blocks(int *blocks, int want, int max);
 int hr_return_blocks(void);
+/* What n removals without a failure prove with 95 % confidence, of 1. */
+double hr_success_bound(long n);
 
 /*
  * Keep what sysfs remembers of all memory blocks where it is now, in ordinary

@@ -69,24 +69,6 @@ static double now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-/* The success rate that n successes in n tries prove with 95 % confidence. */
-static double lower_bound(long n)
-{
-	double low = 0, high = 1, p, all;
-	long i;
-
-	while (high - low > 1e-6) {
-		p = (low + high) / 2;
-		for (all = 1, i = 0; i < n; i++)
-			all *= p;
-		if (all < 0.05)
-			low = p;
-		else
-			high = p;
-	}
-	return low;
-}
-
 FIXTURE(removal)
 {
 	int blocks[BLOCKS];
@@ -179,7 +161,7 @@ TEST_F_TIMEOUT(removal, under_load, 900)
 	TH_LOG("%ld bytes corrupt %s", corrupt, load_why(&self->load));
 	moved = moved * 100 / (REMOVALS * hr_block_pages());
 	TH_LOG("%s: %d of %d removed (>= %.1f %% at 95 %%), %lu %% of it moved, mean %.0f ms, worst %.0f ms, %lu rounds, 0 bytes corrupt",
-	       variant->load, REMOVALS, REMOVALS, 100 * lower_bound(REMOVALS),
+	       variant->load, REMOVALS, REMOVALS, 100 * hr_success_bound(REMOVALS),
 	       moved, total * 1e3 / REMOVALS, worst * 1e3, rounds);
 	ASSERT_GE(moved, MIN_MOVED_PERCENT);
 	tally->loads++;
@@ -204,7 +186,7 @@ TEST_F(rate, no_refusal)
 	       tally->loads, tally->refused);
 	ASSERT_EQ(0, tally->refused);
 	TH_LOG("success rate >= %.2f %% with 95 %% confidence",
-	       100 * lower_bound(tally->removals));
+	       100 * hr_success_bound(tally->removals));
 }
 
 TEST_HARNESS_MAIN
