@@ -1441,7 +1441,7 @@ static long wait_armed(unsigned int seconds)
 
 long scene_wait_armed(unsigned int seconds, long *by_itself)
 {
-	long long deadline = hr_deadline(seconds);
+	long long deadline = hr_deadline(seconds), patience = deadline;
 	long released, said = 0;
 
 	find_slabs();
@@ -1452,8 +1452,9 @@ long scene_wait_armed(unsigned int seconds, long *by_itself)
 	 * What was in use a moment ago is spared once; and RCU takes a while.
 	 * Where this goes, the last line is kept until the next one is written.
 	 */
-	while (released && hr_poll(deadline)) {
+	while (released && hr_poll(deadline) && hr_poll(patience)) {
 		if (released != said) {
+			patience = hr_deadline(seconds / 3);
 			printf("# %ld pages are still released\n", released);
 			fflush(stdout);
 			said = released;
