@@ -207,7 +207,8 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	       want / MIB_KIB,
 	       pressure_described(&grower->shared->start,
 				  &grower->shared->last));
-	EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
+	/* Their disk has buffers, all that such a request may reclaim. */
+	EXPECT_GE(variant->nofs ? MIB_PAGES : 0, delta.v[PC_PGSTEAL]);
 	EXPECT_GE(0, delta.v[PC_RELEASE]);
 	/*
 	 * Evacuation does it all, and most of it in the background: who has to

@@ -1334,6 +1334,8 @@ int scene_ballast(struct scene *s, unsigned long leave_mib)
 	long kib = pressure_capacity_pages() * PAGE_KIB - leave_mib * MIB_KIB;
 	char path[64];
 
+	/* A pipe of 1 MiB takes 16 KiB and a bit for itself. */
+	kib -= kib / 61;
 	if (!ret && kib > 0)
 		ret = pressure_grow(&s->ballast, kib, 0, GROW_SECONDS);
 	/* Whoever grows next is to be killed, if anybody is. */
