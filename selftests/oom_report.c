@@ -41,6 +41,11 @@ struct report {
 	int order;
 	long unusable; /* kB, the sum of the second line */
 	long zones; /* kB, the sum of the lines on zones */
+	struct {
+		char name[32];
+		long free;
+	} known[32]; /* as the report of the kernel without the series has it */
+	int nr_known, compared, differ;
 	int wrong_sums;
 	int most_lines; /* on one zone */
 };
@@ -51,7 +56,7 @@ static void add_zone_line(struct report *r, const char *line)
 	static int lines;
 	long free, ordinary, hotremove, cma, highatomic;
 	const char *at = strstr(line, "usable: ");
-	int n = 0;
+	int i, n = 0;
 
 	if (!r->zones)
 		last[0] = '\0';
@@ -65,6 +70,16 @@ static void add_zone_line(struct report *r, const char *line)
 	if (sscanf(at, "free:%ldkB%n", &free, &n) != 1)
 		return;
 	r->zones += free;
+	zone[strcspn(zone, "u") - 1] = '\0';
+	for (i = 0; i < r->nr_known; i++) {
+		if (strcmp(zone, r->known[i].name))
+			continue;
+		r->compared++;
+		if (labs(r->known[i].free - free) <= SLACK_KB / 4)
+			continue;
+		r->differ++;
+		printf("# was %ldkB: %s\n", r->known[i].free, line);
+	}
 	if (at[n] == '\0' || strncmp(at + n, " = ", 3))
 		return;
 	if (sscanf(at + n, " = ordinary:%ldkB + hotremove:%ldkB", &ordinary,
@@ -100,6 +115,12 @@ static void add_line(struct report *r, const char *line)
 			r->unusable += atol(at + 1);
 	} else if (!strncmp(line, "Released instead of a kill: ", 28)) {
 		snprintf(r->third, sizeof(r->third), "%s", line);
+	} else if (!strncmp(line, "Node ", 5) &&
+		   (at = strstr(line, " free:")) && strstr(at, "kB boost:") &&
+		   r->nr_known < 32) {
+		snprintf(r->known[r->nr_known].name, sizeof(r->known[0].name),
+			 "%.*s", (int)(at - line), line);
+		r->known[r->nr_known++].free = atol(at + 6);
 	} else if (!strncmp(line, "Node ", 5) && strstr(line, "usable: ")) {
 		add_zone_line(r, line);
 	}
@@ -274,6 +295,9 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 	/* Where all that is free can be used there is nothing to say of zones. */
 	if (*r.second) {
 		EXPECT_LE(labs(r.zones - r.free), SLACK_KB);
+		/* All zones that were in the report before are there, and agree. */
+		EXPECT_LT(0, r.compared);
+		EXPECT_EQ(0, r.differ);
 	} else {
 		EXPECT_EQ(0, r.zones);
 	}

@@ -614,7 +614,7 @@ TEST_F_TIMEOUT(policy, zero_is_never, 300)
 	struct pressure_counters from, to, delta;
 	unsigned long done, more = MORE_MIB * MIB_KIB;
 	long long deadline;
-	int ret;
+	int i, ret;
 
 	PLUG(s, KEYWORD, POLICY_PLUG_MIB);
 	look_once(s, NULL);
@@ -645,6 +645,10 @@ TEST_F_TIMEOUT(policy, zero_is_never, 300)
 	EXPECT_EQ(0, to.v[PC_RELEASED]);
 	EXPECT_EQ(0, delta.v[PC_RELEASE]);
 	EXPECT_EQ(0, hr_meminfo_kb("HotRemoveReleased"));
+	/* Nor did anything get there by another way. */
+	if (ret == 1)
+		for (i = 0; i < s->nr; i++)
+			EXPECT_EQ(0, hr_unmovable_pages(s->blocks[i]));
 
 	/* Who looked may have caused a kill meanwhile. */
 	if (ret == -ETIMEDOUT && !delta.v[PC_OOM_KILL]) {
@@ -1165,10 +1169,9 @@ static void race_switch(const struct scene *s, struct race *race)
 	int block = s->blocks[s->nr - 3];
 
 	race->done[4] += !hr_block_write(block, "state", "online_kernel");
-	poll(NULL, 0, 20);
 	/* While the grower is large, nothing comes back. */
 	race->back += !hr_block_write(block, "state", KEYWORD);
-	poll(NULL, 0, 100);
+	poll(NULL, 0, 50);
 }
 
 /* Pages are taken out of use. */

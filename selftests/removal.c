@@ -161,8 +161,9 @@ TEST_F_TIMEOUT(removal, under_load, 900)
 	TH_LOG("%ld bytes corrupt %s", corrupt, load_why(&self->load));
 	moved = moved * 100 / (REMOVALS * hr_block_pages());
 	TH_LOG("%s: %d of %d removed (>= %.1f %% at 95 %%), %lu %% of it moved, mean %.0f ms, worst %.0f ms, %lu rounds, 0 bytes corrupt",
-	       variant->load, REMOVALS, REMOVALS, 100 * hr_success_bound(REMOVALS),
-	       moved, total * 1e3 / REMOVALS, worst * 1e3, rounds);
+	       variant->load, REMOVALS, REMOVALS,
+	       100 * hr_success_bound(REMOVALS), moved, total * 1e3 / REMOVALS,
+	       worst * 1e3, rounds);
 	ASSERT_GE(moved, MIN_MOVED_PERCENT);
 	tally->loads++;
 }
