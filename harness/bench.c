@@ -630,6 +630,9 @@ static void run_pingpong(void)
 	struct pressure grower, movable;
 	int killed = 0, i;
 
+	/* Compaction may join in. */
+	if (hr_write_file("/proc/sys/vm/compaction_proactiveness", "100"))
+		die(-EIO, "compaction_proactiveness");
 	hold();
 	online();
 	for (i = 0; i < opt.rounds && !killed; i++) {
@@ -648,9 +651,7 @@ static void run_pingpong(void)
 		pressure_stop(&movable);
 		pressure_counters(&after);
 		pressure_delta(&before, &after, &d);
-		moved += d.v[PC_EVACUATE_MIGRATED] < 0 ?
-				 d.v[PC_MIGRATED] :
-				 d.v[PC_EVACUATE_MIGRATED];
+		moved += d.v[PC_MIGRATED];
 		reclaimed += d.v[PC_PGSTEAL];
 	}
 	result("rounds", "%d", i - killed);
