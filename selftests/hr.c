@@ -839,16 +839,18 @@ int hr_take_blocks(int *blocks, int want, int max)
 }
 
 /*
- * What is lent to the kernel and does not come back: let it have the block, so that
- * the next test can begin with others.
+ * What the kernel has and does not give back, lent or not: let it have the block, so
+ * that the next test can begin with others.
  */
 static bool give_up_block(int block)
 {
-	char partial[32];
+	char is[32];
 
-	return !hr_block_read(block, "hotremove", partial, sizeof(partial)) &&
-	       strstr(partial, "partial") &&
-	       !hr_block_write(block, "state", "online_kernel");
+	if (hr_block_read(block, "hotremove", is, sizeof(is)))
+		return false;
+	if (strstr(is, "partial"))
+		return !hr_block_write(block, "state", "online_kernel");
+	return !strcmp(is, "no");
 }
 
 int hr_return_blocks(void)

@@ -165,7 +165,7 @@ static int pin(struct pinned *p, int block)
 	if (!p->mem || pipe(p->pipe))
 		return -1;
 	for (iov.iov_base = p->mem;; iov.iov_base += 4096) {
-		if (iov.iov_base == p->mem + PIN_BYTES / 4)
+		if (iov.iov_base == p->mem + PIN_BYTES)
 			return -1;
 		p->pfn = hr_virt_to_pfn(iov.iov_base);
 		if (hr_pfn_in_block(p->pfn, block))
