@@ -263,8 +263,8 @@ TEST_F_TIMEOUT(peace, ping_pong, 600)
 
 	PLUG(s, "online_hotremove", PEACE_PLUG_MIB);
 	/* Compaction may join in. */
-	ASSERT_EQ(0, scene_set(s, "/proc/sys/vm/compaction_proactiveness",
-			       "100"));
+	ASSERT_EQ(0,
+		  scene_set(s, "/proc/sys/vm/compaction_proactiveness", "100"));
 	/* Where there is more, user memory would not have to move. */
 	ASSERT_EQ(0, scene_ballast(s, PEACE_PLUG_MIB * 5 / 4));
 	want = percent(pressure_capacity_pages() / MIB_PAGES, 80);
