@@ -564,8 +564,11 @@ TEST_F_TIMEOUT(shadow, a_released_block_stays, 300)
 	TH_LOG("%ld pages released; memory%d, %s: %s after %lld ms", released,
 	       block, state, strerror(-ret), took);
 	there = released;
-	ARMED_AGAIN(s, &w, &from, there);
-	EXPECT_EQ(0, hr_block_offline(block, OFFLINE_SECONDS));
+	/* Others may have objects among those of a file system. */
+	if (variant->start == pressure_unmovable) {
+		ARMED_AGAIN(s, &w, &from, there);
+		EXPECT_EQ(0, hr_block_offline(block, OFFLINE_SECONDS));
+	}
 	NEARLY_ALL_COMES_BACK(s);
 }
 
