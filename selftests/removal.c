@@ -111,6 +111,7 @@ FIXTURE_TEARDOWN(removal)
 {
 	load_abort(&self->load);
 	EXPECT_EQ(0, hr_return_blocks());
+	EXPECT_EQ(0, hr_check_invariants());
 }
 
 TEST_F_TIMEOUT(removal, under_load, 900)
