@@ -6,8 +6,8 @@
 #	TESTS=harness			only the harness
 #	DEBUG=1				slower kernel, hence longer limits
 #
-# Exit status 0 if all passed or skipped, 3 if it could not run, else 1. The last
-# line is prove's.
+# Exit status 0 if all passed or skipped, 3 if it could not run, else 1. What prove
+# says comes last, then what failed.
 set -u
 
 harness=$(cd "$(dirname "$0")" && pwd)
@@ -114,4 +114,14 @@ done <"$logs/plan"
 # Names as short as "small/restore.tap" in the summary.
 cd "$logs" || exit 3
 # shellcheck disable=SC2086 # a list of files
-prove --exec "$harness/replay-tap" $files
+prove --exec "$harness/replay-tap" $files && exit 0
+
+# The end of a long output is what is read: what failed, once more.
+# shellcheck disable=SC2086
+awk '
+	/^#  RUN / { said = "" }
+	{ said = said $0 "\n" }
+	/^not ok / { print "\n" FILENAME ":\n" said }
+	/^(not )?ok / { said = "" }
+' $files 2>/dev/null
+exit 1
