@@ -67,7 +67,7 @@
 #define SAMPLE_FILES 40000UL
 #define KILL_PLUG_MIB 1024UL
 /* What the machine without plugged memory needs to decide may vary as well. */
-#define VERDICT_SLACK_MS 1000
+#define VERDICT_SLACK_MS 3000
 
 /* Make some files: what one takes, in bytes, or -errno. */
 static long make_sample(struct pressure *files)
