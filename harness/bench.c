@@ -424,6 +424,13 @@ static void result_growth(struct pressure *p, int killed)
 		result("decision_ms", "-");
 }
 
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 /* ---- scenarios --------------------------------------------------------------- */
 
 /* So many files tell what one takes. */
@@ -501,6 +508,41 @@ static void run_files(void)
 	if (opt.release)
 		wait_armed(&files);
 	end();
+}
+
+/*
+ * The same again and again: how long a kill takes to be decided depends on what
+ * kswapd and kcompactd are doing at that moment, so one says little.
+ */
+#define MAX_KILLS 15
+
+static void run_kills(void)
+{
+	double ms[MAX_KILLS];
+	struct pressure files;
+	int i, ret;
+
+	if (opt.rounds < 1 || opt.rounds > MAX_KILLS)
+		die(-EINVAL, "rounds=%ld", opt.rounds);
+	for (i = 0; i < opt.rounds; i++) {
+		hold();
+		online();
+		must(pressure_files(&files, NULL), &files, "start the files");
+		ret = pressure_grow(&files, NO_END, 0, LIMIT_SECONDS);
+		if (ret != 1)
+			die(ret, "grow (%s)", pressure_why(&files));
+		ms[i] = (kill_ns() - files.shared->last_ns) / 1e6;
+		printf("KILL %d %lu files %.2f ms\n", i, pressure_done(&files),
+		       ms[i]);
+		pressure_stop(&files);
+		unplug();
+		pressure_stop(&anon);
+	}
+	qsort(ms, opt.rounds, sizeof(double), compare);
+	result("kills", "%ld", opt.rounds);
+	result("decision_best_ms", "%.2f", ms[0]);
+	result("decision_median_ms", "%.2f", ms[opt.rounds / 2]);
+	result("decision_worst_ms", "%.2f", ms[opt.rounds - 1]);
 }
 
 static long cache_in_blocks(void)
@@ -724,13 +766,6 @@ static void run_place(void)
 enum hot { HOT_FAULT, HOT_UNMAP, HOT_PIPE_PAGE, HOT_NR };
 
 static const char *const hot_name[] = { "fault", "unmap", "pipe" };
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
 
 /* Virtual ns for each page of private memory touched and let go of. */
 static void time_faults(char *mem, double *fault, double *unmap)
@@ -1091,16 +1126,27 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } scenarios[] = {
-	{ "files", run_files },	      { "grow", run_grow },
-	{ "reserves", run_reserves }, { "idle", run_idle },
-	{ "pingpong", run_pingpong }, { "hotpath", run_hotpath },
-	{ "vacate", run_vacate },     { "place", run_place },
-	{ "locks", run_locks },	      { "empty", run_empty },
-	{ "full", run_full },	      { "use", run_use },
-	{ "tail", run_tail },	      { "pinned", run_pinned },
-	{ "pin_goes", run_pin_goes }, { "no_memory", run_no_memory },
-	{ "hugetlb", run_hugetlb },   { "victim", run_victim },
-	{ "many", run_many },	      { "rate", run_rate },
+	{ "files", run_files },
+	{ "kills", run_kills },
+	{ "grow", run_grow },
+	{ "reserves", run_reserves },
+	{ "idle", run_idle },
+	{ "pingpong", run_pingpong },
+	{ "hotpath", run_hotpath },
+	{ "vacate", run_vacate },
+	{ "place", run_place },
+	{ "locks", run_locks },
+	{ "empty", run_empty },
+	{ "full", run_full },
+	{ "use", run_use },
+	{ "tail", run_tail },
+	{ "pinned", run_pinned },
+	{ "pin_goes", run_pin_goes },
+	{ "no_memory", run_no_memory },
+	{ "hugetlb", run_hugetlb },
+	{ "victim", run_victim },
+	{ "many", run_many },
+	{ "rate", run_rate },
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
