@@ -754,17 +754,20 @@ static long grow_files(struct pressure *p)
 	return mknodat(p->fd, name, S_IFREG | 0600, 0) ? -errno : 1;
 }
 
+/* Not the one that a cache may be on. */
+#define NOFS_DISK "/dev/ram1"
+
 /* As many inodes as fit with 256 bytes each, without a journal. */
 static int begin_nofs(struct pressure *p)
 {
-	const char *words[] = { "-N", "200000", RAM_DISK, NULL };
+	const char *words[] = { "-N", "200000", NOFS_DISK, NULL };
 	int ret = hr_mke2fs(words);
 
 	if (ret)
-		return fail(p, ret, "mke2fs " RAM_DISK);
-	p->root = hr_mount_detached("ext4", "source", RAM_DISK);
+		return fail(p, ret, "mke2fs " NOFS_DISK);
+	p->root = hr_mount_detached("ext4", "source", NOFS_DISK);
 	if (p->root < 0)
-		return fail(p, p->root, "mount ext4 on " RAM_DISK);
+		return fail(p, p->root, "mount ext4 on " NOFS_DISK);
 	return begin_grower(p, SPARE_PIPES, FIRST_SPARE_FD_NOFS);
 }
 
@@ -809,12 +812,12 @@ static long grow_noio(struct pressure *p)
 	return p->fd < 0 ? -errno : 0;
 }
 
-static void discard_ram_disks(void)
+static void discard_ram_disks(int first)
 {
 	uint64_t range[2] = { 0 };
 	int i, fd;
 
-	for (i = 0; i < RAM_DISKS; i++) {
+	for (i = first; i < RAM_DISKS; i++) {
 		fd = open_ram_disk(i);
 		if (fd < 0)
 			return;
@@ -863,7 +866,7 @@ void pressure_warm_workers(void)
 			sync_ram_disks();
 	}
 	syscall(SYS_sched_setaffinity, 0, sizeof(all), &all);
-	discard_ram_disks();
+	discard_ram_disks(0);
 }
 
 /* ---- child: the loop ------------------------------------------------- */
@@ -1026,7 +1029,7 @@ static void reap(struct pressure *p)
 	close(p->to_child);
 	close(p->from_child);
 	if (p->type == &noio_type || p->type == &nofs_type)
-		discard_ram_disks();
+		discard_ram_disks(FIRST_NOIO_DISK);
 }
 
 static int start(struct pressure *p, const struct pressure_type *type,
