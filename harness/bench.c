@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,6 +53,11 @@ static const struct {
 	{ "pct", &opt.pct },	     { "seed", &opt.seed },
 	{ "huge", &opt.huge },	     { "spare", &opt.spare },
 	{ "inside", &opt.inside },   { "aged", &opt.aged },
+	{ "ballast", &opt.ballast }, { "swap", &opt.swap },
+	{ "bind", &opt.bind },	     { "cpuset", &opt.cpuset },
+	{ "memcg", &opt.memcg },     { "nofs", &opt.nofs },
+	{ "noio", &opt.noio },	     { "fit", &opt.fit },
+	{ "prefer", &opt.prefer },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -61,6 +67,8 @@ const char *keyword = "none";
 
 /* No scenario takes longer than that of virtual time unless it hangs. */
 #define LIMIT_SECONDS 600
+/* Who may not be the reason for a kill waits for ever. */
+#define LIMIT_SECONDS_NO_KILL 60
 
 long long now_ns(void)
 {
@@ -217,6 +225,52 @@ static void unplug(void)
 	result("left_mib", "%ld", (nr_blocks - i) * (hr_block_bytes() >> 20));
 }
 
+/* ---- who may have what ------------------------------------------------------ */
+
+#define CGROUP "/sys/fs/cgroup"
+#define GROUP CGROUP "/bench"
+
+static void make_group(void)
+{
+	const char *controller = opt.cpuset ? "+cpuset" : "+memory";
+	int ret;
+
+	if (!opt.cpuset && !opt.memcg)
+		return;
+	if (opt.cpuset && opt.memcg)
+		die(-EINVAL, "a memcg or a cpuset");
+	ret = hr_write_file(CGROUP "/cgroup.subtree_control", controller);
+	if (ret)
+		die(ret, "write %s", controller);
+	if (mkdir(GROUP, 0700))
+		die(-errno, "mkdir " GROUP);
+	ret = opt.cpuset ? hr_write_file(GROUP "/cpuset.mems", "0") : 0;
+	if (ret)
+		die(ret, "node 0 for " GROUP);
+}
+
+static void make_swap(void)
+{
+	int ret = opt.swap ? hr_zram_swapon(opt.swap << 20) : 0;
+
+	if (ret < 0)
+		die(ret, "swap to zram");
+}
+
+/* What a memcg had at most, and its own kills, of which there are to be none. */
+static void result_group(void)
+{
+	char bytes[32] = "", events[256] = "", *oom;
+
+	if (!opt.memcg)
+		return;
+	hr_read_file(GROUP "/memory.peak", bytes, sizeof(bytes));
+	result("charged_mib", "%ld", atol(bytes) >> 20);
+	hr_read_file(GROUP "/memory.events", events, sizeof(events));
+	oom = strstr(events, "\noom ");
+	result("group_ooms", "%ld", oom ? atol(oom + strlen("\noom ")) : -1);
+}
+
 /* ---- holders --------------------------------------------------------------- */
 
 static struct pressure anon, bound, cache;
@@ -233,8 +287,15 @@ static long memmap_to_come(void)
 
 void hold(void)
 {
-	struct pressure_options how = { .thp = opt.thp, .mlock = opt.mlock };
-	struct pressure_options node0 = { .nodes = 1 };
+	struct pressure_options how = {
+		.thp = opt.thp,
+		.mlock = opt.mlock,
+		.cgroup = opt.memcg ? GROUP : NULL,
+	};
+	struct pressure_options node0 = {
+		.nodes = opt.cpuset ? 0 : 1,
+		.cgroup = opt.cpuset || opt.memcg ? GROUP : NULL,
+	};
 
 	if (opt.anon_pct)
 		opt.anon =
@@ -254,10 +315,15 @@ void hold(void)
 
 static void hold_cache(void)
 {
-	struct pressure_options how = { .loop = opt.loop };
+	struct pressure_options how = {
+		.loop = opt.loop,
+		.cgroup = opt.memcg ? GROUP : NULL,
+	};
 
 	if (!opt.cache)
 		return;
+	if (opt.prefer && nr_blocks && hr_block_node(blocks[0]) >= 0)
+		how.prefer = 1UL << hr_block_node(blocks[0]);
 	must(pressure_cache(&cache, opt.cache, &how), &cache, "hold cache");
 	have_cache = true;
 }
@@ -374,6 +440,15 @@ static void print_samples(void)
 	}
 }
 
+static unsigned int limit_seconds(void)
+{
+	return opt.nofs || opt.noio ? LIMIT_SECONDS_NO_KILL : LIMIT_SECONDS;
+}
+
+/* What there was left for the kernel when it was last looked. */
+static long left_pages;
+static unsigned long left_done;
+
 /* Grow in steps, so that there is a curve. 1: killed. */
 static int grow_to(struct pressure *p, unsigned long target, unsigned long mark)
 {
@@ -383,8 +458,13 @@ static int grow_to(struct pressure *p, unsigned long target, unsigned long mark)
 	step = (target - from) / (MAX_SAMPLES - 4) + 1;
 	while (!ret && from < target) {
 		from = from + step < target ? from + step : target;
-		ret = pressure_grow(p, from, mark, LIMIT_SECONDS);
+		ret = pressure_grow(p, from, mark, limit_seconds());
 		take_sample(p);
+		if (opt.nofs && !ret) {
+			left_pages = pressure_capacity_pages() -
+				     opt.bound * MIB_PAGES;
+			left_done = from;
+		}
 	}
 	if (ret != 0 && ret != 1)
 		die(ret, "grow (%s)", pressure_why(p));
@@ -413,6 +493,7 @@ static void result_growth(struct pressure *p, int killed)
 	result_count("evacuated", d.v[PC_EVACUATE_MIGRATED]);
 	result_count("evacuate_isolated", d.v[PC_EVACUATE_ISOLATED]);
 	result_count("evacuate_cross_node", d.v[PC_EVACUATE_CROSS_NODE]);
+	result_count("swapped_out", d.v[PC_PSWPOUT]);
 	result_count("kswapd_ms", d.v[PC_KSWAPD_MS]);
 	result("seconds", "%.2f", (s->last_ns - s->start.v[PC_NS]) / 1e9);
 	result("free_mib", "%lld", s->last.v[PC_FREE] / 256);
@@ -422,6 +503,7 @@ static void result_growth(struct pressure *p, int killed)
 		result("decision_ms", "%.2f", (kill_ns() - s->last_ns) / 1e6);
 	else
 		result("decision_ms", "-");
+	result_group();
 }
 
 static int compare(const void *a, const void *b)
@@ -431,16 +513,65 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static struct pressure_options grower_options(void)
+{
+	return (struct pressure_options){
+		.nodes = opt.bind ? 1 : 0,
+		.cgroup = opt.cpuset || opt.memcg ? GROUP : NULL,
+	};
+}
+
 /* ---- scenarios --------------------------------------------------------------- */
 
 /* So many files tell what one takes. */
 #define PROBE_FILES 20000UL
 
 /*
- * Empty files in ramfs until a kill: the one page story. How many there could
- * be is computed on the way: what kernel requests could have, by what a file
- * was seen to take.
+ * Make files on a disk until one can tell how many pages each takes: the first
+ * ones fill slabs that are partly for others, and a disk takes 256 bytes for an
+ * inode, too.
  */
+static double probe_inodes(struct pressure *p)
+{
+	struct pressure_counters d, half;
+	int i;
+
+	for (i = 1; i <= 2; i++) {
+		half = p->shared->last;
+		must(pressure_grow(p, i * PROBE_FILES / 2, 0, LIMIT_SECONDS), p,
+		     "the first files");
+	}
+	pressure_delta(&half, &p->shared->last, &d);
+	return d.v[PC_SLAB] / (PROBE_FILES / 2.0) + 256.0 / PAGE;
+}
+
+/* Kernel memory that may not be the reason for a kill is made of other things. */
+static bool special_requests(void)
+{
+	return opt.nofs || opt.noio;
+}
+
+static void start_pipes(struct pressure *p)
+{
+	const struct pressure_options how = grower_options();
+
+	must(pressure_unmovable(p, &how), p, "start to grow");
+}
+
+/* Pipes, to be grown; a kill is for who comes then. */
+static void grow_ballast(struct pressure *p, unsigned long kib)
+{
+	char path[64];
+
+	must(pressure_grow(p, kib, 0, LIMIT_SECONDS), p,
+	     "grow to where the question begins");
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", p->pid);
+	must(special_requests() ? hr_write_file(path, "-1000") : 0, p,
+	     "spare the ballast");
+}
+
+/* ---- scenarios --------------------------------------------------------------- */
+
 /* How long the kernel keeps what it was lent after all was freed. */
 static void wait_armed(const struct pressure *p)
 {
@@ -456,31 +587,54 @@ static void wait_armed(const struct pressure *p)
 	result("armed_seconds", "%.1f", (now_ns() - freed) / 1e9);
 }
 
+/*
+ * Empty files in ramfs until a kill: the one page story. How many there could
+ * be is computed on the way: what kernel requests could have, by what a file
+ * was seen to take.
+ */
 static void run_files(void)
 {
 	long ordinary = ordinary_pages();
+	const struct pressure_options how = grower_options();
 	struct pressure_counters d;
 	unsigned long capacity, mark, limit = opt.limit;
-	struct pressure files;
+	struct pressure files, ballast;
 	double pages_per_file;
 	long room, predicted;
 	int ret;
 
 	hold();
 	online();
+	if (opt.ballast) {
+		start_pipes(&ballast);
+		grow_ballast(&ballast, opt.ballast * 1024);
+	}
 	predicted = hr_meminfo_kb("KernelAvailable");
-	must(pressure_files(&files, NULL), &files, "start the files");
+	if (opt.nofs)
+		ret = pressure_nofs(&files, &how);
+	else
+		ret = pressure_files(&files, &how);
+	must(ret, &files, "start the files");
 	room = pressure_capacity_pages() - opt.bound * MIB_PAGES;
-	ret = pressure_grow(&files, PROBE_FILES, 0, LIMIT_SECONDS);
-	must(ret, &files, "the first files");
-	pressure_delta(&files.shared->start, &files.shared->last, &d);
-	pages_per_file = (double)d.v[PC_SLAB] / pressure_done(&files);
+	if (opt.nofs) {
+		pages_per_file = probe_inodes(&files);
+	} else {
+		ret = pressure_grow(&files, PROBE_FILES, 0, LIMIT_SECONDS);
+		must(ret, &files, "the first files");
+		pressure_delta(&files.shared->start, &files.shared->last, &d);
+		pages_per_file = (double)d.v[PC_SLAB] / pressure_done(&files);
+	}
 	capacity = room / pages_per_file;
 	mark = capacity / 10 * 9;
-	if (!limit)
+	if (opt.fit)
+		limit = capacity * opt.fit / 100;
+	else if (!limit)
 		limit = capacity + capacity / 4;
 	take_sample(&files);
 	ret = grow_to(&files, limit, mark);
+	/* The first ones do not tell what disk and descriptors will take. */
+	if (left_done)
+		capacity = (double)left_done * room / (room - left_pages);
 
 	print_samples();
 	result_growth(&files, ret);
@@ -505,6 +659,8 @@ static void run_files(void)
 		result("stalls_90", "-");
 	}
 	pressure_stop(&files);
+	if (opt.ballast)
+		pressure_stop(&ballast);
 	if (opt.release)
 		wait_armed(&files);
 	end();
@@ -552,41 +708,85 @@ static long cache_in_blocks(void)
 		       -1;
 }
 
+/* Returns KiB that a unit takes. */
+static double start_special(struct pressure *p)
+{
+	const struct pressure_options how = grower_options();
+
+	if (opt.noio) {
+		must(pressure_noio(p, &how), p, "start GFP_NOIO");
+		return 1;
+	}
+	must(pressure_nofs(p, &how), p, "start GFP_NOFS");
+	return probe_inodes(p) * PAGE_KIB;
+}
+
+/*
+ * Nearly all of it by itself; slabs that are empty and dentries that nobody uses
+ * keep the rest until they are told to go.
+ */
+static void wait_armed_at_last(const struct pressure *p)
+{
+	long kept;
+
+	result_count("released_mib", p->shared->last.v[PC_RELEASED] / 256);
+	result("released_left", "%ld", scene_wait_armed(ARM_SECONDS, &kept));
+	result("released_kept", "%ld", kept);
+}
+
 /*
  * Kernel memory against user memory of one kind or the other. What had to be
  * reclaimed is what was asked for beyond what was free, whoever could use it.
  */
 static void run_grow(void)
 {
-	long inside, resident = -1, room, free, missing;
-	unsigned long pre = opt.pre * 1024, got;
+	long inside, resident = -1, room, free, missing, left, lent;
+	unsigned long pre = (opt.pre + opt.ballast) * 1024, from, want, got;
 	struct pressure_counters d;
-	struct pressure grower;
+	struct pressure grower, ballast, *pipes;
+	double unit = 1; /* KiB */
 	int ret;
 
+	if (opt.release)
+		scene_wait_armed(1, NULL);
 	hold();
-	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
-	if (pre)
-		must(pressure_grow(&grower, pre, 0, LIMIT_SECONDS), &grower,
-		     "grow to where the question begins");
+	pipes = special_requests() ? &ballast : &grower;
+	start_pipes(pipes);
+	if (opt.pre)
+		grow_ballast(pipes, opt.pre * 1024);
 	online();
 	hold_cache();
+	if (opt.ballast)
+		grow_ballast(pipes, pre);
+	if (special_requests())
+		unit = start_special(&grower);
 	inside = cache_in_blocks();
 	if (have_cache)
 		resident = pressure_resident(&cache);
-	room = pressure_capacity_pages();
+	room = pressure_capacity_pages() - opt.bound * MIB_PAGES;
 	pressure_counters(&grower.shared->start);
 	free = grower.shared->start.v[PC_FREE];
-	ret = grow_to(&grower, pre + opt.grow * 1024, 0);
+	want = opt.grow * 1024;
+	if (opt.fit)
+		want = (pre + room * PAGE_KIB) / 100 * opt.fit - pre;
+	from = pressure_done(&grower);
+	ret = grow_to(&grower, from + want / unit, 0);
 
-	got = pressure_done(&grower) - pre;
+	got = (pressure_done(&grower) - from) * unit + 0.5;
 	missing = KIB_PAGES(got) + pressure_watermark_pages("min") - free;
+	/* The disk's inodes are read into page cache. */
+	if (opt.nofs)
+		missing += got / unit * 256 / PAGE;
 	print_samples();
 	result_growth(&grower, ret);
-	result("asked_mib", "%ld", opt.grow);
+	result("asked_mib", "%lu", want / 1024);
 	result("got_mib", "%lu", got / 1024);
+	if (special_requests())
+		result("bytes_per_unit", "%.0f", unit * 1024);
+	/* The last unit of a file may be begun. */
+	result("got_pct", "%lu", (got + (long)unit + 1) * 100 / want);
 	/* In all: what was there before is part of both. */
-	result("capacity_mib", "%ld", opt.pre + room / 256);
+	result("capacity_mib", "%ld", pre / 1024 + room / 256);
 	result("capacity_pct", "%.1f",
 	       KIB_PAGES(pre + got) * 100.0 / (KIB_PAGES(pre) + room));
 	if (ret)
@@ -605,15 +805,28 @@ static void run_grow(void)
 		result_count("cache_reads_mib", cache.shared->done);
 	}
 	/* Where nobody knows which pages are in movable-only memory, of all. */
-	if (inside > 0)
-		result("cache_survived_pct", "%.1f",
-		       cache_in_blocks() * 100.0 / inside);
-	else if (resident > 0)
-		result("cache_survived_pct", "%.1f",
-		       pressure_resident(&cache) * 100.0 / resident);
-	else
+	if (inside > 0) {
+		left = cache_in_blocks();
+	} else {
+		left = resident > 0 ? pressure_resident(&cache) : -1;
+		inside = resident;
+	}
+	if (left >= 0 && inside > 0) {
+		result("cache_survived_pct", "%.1f", left * 100.0 / inside);
+		/* What the kernel was lent is no longer there for it. */
+		lent = grower.shared->last.v[PC_RELEASED];
+		result("cache_lost_pct", "%.1f",
+		       (inside - left - (lent > 0 ? lent : 0)) * 100.0 /
+			       inside);
+	} else {
 		result("cache_survived_pct", "-");
+		result("cache_lost_pct", "-");
+	}
 	pressure_stop(&grower);
+	if (special_requests())
+		pressure_stop(&ballast);
+	if (opt.release)
+		wait_armed_at_last(&grower);
 	end();
 }
 
@@ -1213,6 +1426,8 @@ int main(int argc, char **argv)
 	if (ret)
 		die(ret, "be spared by the OOM killer");
 	watch_for_kill();
+	make_group();
+	make_swap();
 	find_blocks();
 	for (i = 0; i < NR_SCENARIOS; i++) {
 		if (strcmp(name, scenarios[i].name))

@@ -14,6 +14,7 @@ struct bench_options {
 	long bound; /* held, too, and bound to node 0 */
 	long pre; /* kernel memory from before the memory comes online */
 	long cache; /* page cache that is read after it */
+	long prefer; /* 1: into the node of what is plugged, as far as it fits */
 	long grow; /* kernel memory that is the question */
 	long thp, mlock, tmpfs, loop; /* 1: holders are so */
 	long mglru; /* 1: the other LRU implementation */
@@ -21,6 +22,13 @@ struct bench_options {
 	long stay; /* 1: the memory is not unplugged at the end */
 	long limit; /* files to make at most, 0: a quarter more than fit */
 	long release; /* vm.hotremove_release, where there is one */
+	long ballast; /* kernel memory from before the question, too, but after it */
+	long swap; /* in zram */
+	long bind; /* 1: the grower's policy binds it to node 0 */
+	long cpuset; /* 1: grower and bound memory are in one with node 0 only */
+	long memcg; /* 1: all in one group without a limit */
+	long nofs, noio; /* 1: the grower's requests are such */
+	long fit; /* grow by what fits, percent, rather than `grow` or `limit` */
 	/* scenarios that remove */
 	long pct; /* user memory in the block, or in all memory, percent */
 	long seed; /* the first one */
