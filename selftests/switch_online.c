@@ -210,74 +210,6 @@ static double now_s(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-/*
- * Switch whatever can be switched, offline it, and put everything back: how
- * many blocks were switched, of how many. -1 if something went wrong.
- */
-static int survey(const char *when)
-{
-	int blocks[MAX_BLOCKS], done[MAX_BLOCKS], n, i, ret, nr = 0, gone = 0;
-	int busy = 0, nomem = 0, holes = 0, other = 0;
-	double start, worst = 0;
-	char list[512] = "";
-
-	n = ordinary_blocks(blocks, MAX_BLOCKS);
-	for (i = 0; i < n; i++) {
-		start = now_s();
-		ret = to_hotremove(blocks[i]);
-		if (!ret)
-			done[nr++] = blocks[i];
-		if (!ret && now_s() - start > worst)
-			worst = now_s() - start;
-		busy += ret == -EBUSY;
-		nomem += ret == -ENOMEM;
-		holes += ret == -EINVAL;
-		other += ret && ret != -EBUSY && ret != -ENOMEM &&
-			 ret != -EINVAL;
-		snprintf(list + strlen(list), sizeof(list) - strlen(list),
-			 " %d%s", blocks[i],
-			 !ret		? "" :
-			 ret == -EBUSY	? ":EBUSY" :
-			 ret == -ENOMEM ? ":ENOMEM" :
-			 ret == -EINVAL ? ":EINVAL" :
-					  ":?");
-	}
-	ksft_print_msg("%s: memory%s\n", when, list);
-	for (i = 0; i < nr; i++) {
-		ret = hr_block_offline(done[i], OFFLINE_S);
-		if (ret) {
-			ksft_print_msg("memory%d: offline: %s\n", done[i],
-				       strerror(-ret));
-			hr_unmovable_pages(done[i]);
-			other++;
-		}
-		gone += !ret;
-	}
-	ksft_print_msg(
-		"%s: %d of %d blocks of %lu MiB switched (%d EBUSY, %d ENOMEM, %d with holes), slowest %.1f ms, %d of them offlined\n",
-		when, nr, n, hr_block_bytes() / MIB, busy, nomem, holes,
-		worst * 1e3, gone);
-	for (i = 0; i < nr; i++) {
-		if (!hr_block_is(done[i], "state", "online"))
-			other += !!to_hotremove(done[i]);
-		other += !!to_ordinary(done[i]);
-	}
-	return other ? -1 : nr;
-}
-
-TEST(boot_memory_at_idle)
-{
-	struct snapshot before;
-
-	if (!hr_supported())
-		SKIP(return, HR_SKIP_REASON);
-	take_snapshot(&before);
-	/* Elsewhere there were other tests before, and nothing is idle. */
-	EXPECT_LE(hr_booted_with("hr.variant=switch"), survey("idle"));
-	EXPECT_EQ(before.total_kb, hr_meminfo_kb("HotRemoveTotal"));
-	EXPECT_EQ(0, hr_check_invariants());
-}
-
 /* ---- one block of boot memory --------------------------------------------- */
 
 FIXTURE(boot)
@@ -856,30 +788,21 @@ TEST_F_TIMEOUT(boot, raced_with_offline, TEST_S)
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
-TEST(boot_memory_after_activity)
-{
-	struct pressure files = { 0 };
-	pid_t load[LOADS];
-	int i;
-
-	if (!hr_supported())
-		SKIP(return, HR_SKIP_REASON);
-	load[0] = start_load(anonymous_load);
-	load[1] = start_load(fork_load);
-	ASSERT_EQ(0, pressure_files(&files, NULL));
-	EXPECT_EQ(0, pressure_grow(&files, 50000, 0, GROW_SECONDS));
-	for (i = 0; i < LOADS; i++)
-		EXPECT_TRUE(end_load(load[i]));
-	EXPECT_LE(0, survey("with 50,000 empty files"));
-	pressure_stop(&files);
-	hr_write_file("/proc/sys/vm/drop_caches", "3");
-	EXPECT_LE(0, survey("without them again"));
-	EXPECT_EQ(0, hr_check_invariants());
-}
-
 /* ---- who may use it -------------------------------------------------------- */
 
-/* After the others: the block may not be removable any more. */
+static bool node_has_normal_memory(int node)
+{
+	char list[64];
+
+	return hr_read_file("/sys/devices/system/node/has_normal_memory", list,
+			    sizeof(list)) > 0 &&
+	       strchr(list, '0' + node);
+}
+
+/*
+ * After the others: the block may not be removable any more. Where the kernel has
+ * come to all of boot memory, which is so after a test or two, it is plugged.
+ */
 FIXTURE(kernel)
 {
 	int block;
@@ -888,11 +811,22 @@ FIXTURE(kernel)
 
 FIXTURE_SETUP(kernel)
 {
+	int blocks[MAX_BLOCKS];
+
 	if (!hr_supported())
 		SKIP(return, HR_SKIP_REASON);
 	self->block = switch_any();
-	if (!self->block)
-		SKIP(return, "needs boot memory that can be switched");
+	/* Not a node's first one: somebody is waiting for that. */
+	if (!self->block && hr_take_blocks(blocks, 1, MAX_BLOCKS) > 0 &&
+	    node_has_normal_memory(hr_block_node(blocks[0])) &&
+	    !to_hotremove(blocks[0]))
+		self->block = blocks[0];
+	if (!self->block) {
+		hr_return_blocks();
+		SKIP(return, "needs a memory block that is hot-removable");
+	}
+	ksft_print_msg("memory%d of node %d\n", self->block,
+		       hr_block_node(self->block));
 }
 
 FIXTURE_TEARDOWN(kernel)
@@ -901,6 +835,7 @@ FIXTURE_TEARDOWN(kernel)
 	if (is_hotremove(self->block))
 		EXPECT_EQ(0, to_ordinary(self->block));
 	EXPECT_EQ(0, hr_check_invariants());
+	hr_return_blocks();
 }
 
 /*
@@ -936,43 +871,6 @@ TEST_F_TIMEOUT(kernel, leaves_enough_for_the_kernel, TEST_S)
 	EXPECT_EQ(0, hr_pageblocks("Isolate"));
 	EXPECT_EQ(0, hr_check_invariants());
 	pressure_stop(&self->kernel);
-}
-
-/* On the LRU, movable by __GFP_MOVABLE, and yet what makes removals fail. */
-TEST_F_TIMEOUT(kernel, refuses_block_device_buffer, TEST_S)
-{
-	const size_t all = 60 * MIB, step = MIB;
-	unsigned char *map;
-	int fd = -1, disk;
-	long inside = 0;
-	char path[32];
-	size_t at;
-
-	if (access("/dev/ram0", R_OK))
-		SKIP(return, "needs CONFIG_BLK_DEV_RAM");
-	ASSERT_EQ(0, to_ordinary(self->block));
-	/* It takes what is free in order, and the block comes late. */
-	for (disk = 0; disk < 16 && !inside; disk++) {
-		snprintf(path, sizeof(path), "/dev/ram%d", disk);
-		fd = open(path, O_RDONLY);
-		ASSERT_LE(0, fd);
-		for (at = 0; at < all && !inside; at += step) {
-			map = mmap(NULL, step, PROT_READ,
-				   MAP_SHARED | MAP_POPULATE, fd, at);
-			ASSERT_NE(MAP_FAILED, map);
-			inside = hr_pages_in_block(map, step, self->block);
-			munmap(map, step);
-		}
-	}
-	ksft_print_msg("%ld buffers in the block\n", inside);
-	ASSERT_LT(0, inside);
-	EXPECT_EQ(0, not_refused(self->block, -EBUSY));
-	ASSERT_EQ(0, hr_write_file("/proc/sys/vm/drop_caches", "1"));
-	/* Page tables and slabs of others may have come there meanwhile. */
-	if (to_hotremove_soon(self->block))
-		ksft_print_msg("%ld kernel pages stayed\n",
-			       hr_unmovable_pages(self->block));
-	close(fd);
 }
 
 /* Kernel memory up to a little less than what there is; pages of it inside. */
@@ -1042,6 +940,52 @@ TEST_F_TIMEOUT(kernel, kernel_may_use_it_or_not, TEST_S)
 	EXPECT_EQ(0, kernel_pages_in(&self->kernel, self->block, false));
 }
 
+/* On the LRU, movable by __GFP_MOVABLE, and yet what makes removals fail. */
+TEST_F_TIMEOUT(kernel, refuses_block_device_buffer, TEST_S)
+{
+	const size_t all = 60 * MIB, step = MIB;
+	unsigned char *map;
+	int fd = -1, disk, other;
+	long inside = 0;
+	char path[32];
+	size_t at;
+
+	if (access("/dev/ram0", R_OK))
+		SKIP(return, "needs CONFIG_BLK_DEV_RAM");
+	ASSERT_EQ(0, to_ordinary(self->block));
+	/* It takes what is free in order, and the block comes late. */
+	for (disk = 0; disk < 16 && !inside; disk++) {
+		snprintf(path, sizeof(path), "/dev/ram%d", disk);
+		fd = open(path, O_RDONLY);
+		ASSERT_LE(0, fd);
+		for (at = 0; at < all && !inside; at += step) {
+			map = mmap(NULL, step, PROT_READ,
+				   MAP_SHARED | MAP_POPULATE, fd, at);
+			ASSERT_NE(MAP_FAILED, map);
+			inside = hr_pages_in_block(map, step, self->block);
+			munmap(map, step);
+		}
+	}
+	ksft_print_msg("%ld buffers in the block\n", inside);
+	ASSERT_LT(0, inside);
+	/* Let go of what came before, or too little would be left. */
+	posix_fadvise(fd, 0, at - step, POSIX_FADV_DONTNEED);
+	for (disk -= 2; disk >= 0; disk--) {
+		snprintf(path, sizeof(path), "/dev/ram%d", disk);
+		other = open(path, O_RDONLY);
+		ASSERT_LE(0, other);
+		posix_fadvise(other, 0, all, POSIX_FADV_DONTNEED);
+		close(other);
+	}
+	EXPECT_EQ(0, not_refused(self->block, -EBUSY));
+	ASSERT_EQ(0, hr_write_file("/proc/sys/vm/drop_caches", "1"));
+	/* Page tables and slabs of others may have come there meanwhile. */
+	if (to_hotremove_soon(self->block))
+		ksft_print_msg("%ld kernel pages stayed\n",
+			       hr_unmovable_pages(self->block));
+	close(fd);
+}
+
 /* ---- last: what these hold may not be removable any more ------------------- */
 
 static atomic_bool stop_resizing;
@@ -1060,27 +1004,10 @@ static void *resizer(void *arg)
 	return NULL;
 }
 
-/*
- * The zone of the block may have no other memory, and then the kernel would use
- * the block as soon as it can; the sink is there for it.
- */
 FIXTURE(vmem)
 {
 	int block, sink;
 	long mib;
-};
-
-FIXTURE_VARIANT(vmem)
-{
-	bool sink;
-};
-
-FIXTURE_VARIANT_ADD(vmem, node){
-	.sink = false,
-};
-
-FIXTURE_VARIANT_ADD(vmem, zone){
-	.sink = true,
 };
 
 FIXTURE_SETUP(vmem)
@@ -1096,8 +1023,6 @@ FIXTURE_SETUP(vmem)
 	self->sink = blocks[1];
 	self->mib = hr_vmem_size_mib("vm0");
 	ASSERT_EQ(0, to_hotremove(self->block));
-	if (variant->sink)
-		ASSERT_EQ(0, to_ordinary(self->sink));
 }
 
 /* Kernel memory may have come to the block, which then does not go. */
@@ -1110,15 +1035,45 @@ FIXTURE_TEARDOWN(vmem)
 	hr_return_blocks();
 }
 
+/* Of a node without ordinary memory: slabs need something before they come. */
+TEST_F_TIMEOUT(vmem, first_ordinary_memory_of_a_node, TEST_S)
+{
+	const int node = hr_block_node(self->block);
+	struct pressure_options there = { .nodes = 1UL << node };
+	struct pressure files = { 0 };
+	long pages;
+
+	if (node < 1 || node_has_normal_memory(node))
+		SKIP(return, "needs a node without ordinary memory");
+	ASSERT_EQ(0, to_ordinary(self->block));
+	EXPECT_TRUE(node_has_normal_memory(node));
+	ASSERT_EQ(0, pressure_files(&files, &there));
+	EXPECT_EQ(0, pressure_grow(&files, 20000, 0, GROW_SECONDS));
+	pages = hr_unmovable_pages(self->block);
+	ksft_print_msg("%ld kernel pages in the block\n", pages);
+	EXPECT_LT(1000, pages);
+	pressure_stop(&files);
+	/* Whatever is in it, it is the last: */
+	pages = to_hotremove(self->block);
+	EXPECT_TRUE(pages == -EBUSY || pages == -ENOMEM);
+	EXPECT_TRUE(node_has_normal_memory(node));
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/*
+ * The zone of the block may have no other memory, and then the kernel would use
+ * the block as soon as it can; the sink is there for it.
+ */
 TEST_F_TIMEOUT(vmem, raced_with_unplug, TEST_S)
 {
-	const long managed = hr_zoneinfo(-1, NULL, "managed");
 	int i, ret, there = 0, back = 0, refused = 0;
-	int blocks[MAX_BLOCKS], offline = hr_offline_blocks(blocks, MAX_BLOCKS);
+	int blocks[MAX_BLOCKS], offline;
 	pthread_t thread;
+	long managed;
 
-	if (!variant->sink)
-		SKIP(return, "not this one");
+	ASSERT_EQ(0, to_ordinary(self->sink));
+	offline = hr_offline_blocks(blocks, MAX_BLOCKS);
+	managed = hr_zoneinfo(-1, NULL, "managed");
 	ASSERT_EQ(0, pthread_create(&thread, NULL, resizer, &self->mib));
 	for (i = 0; i < 200; i++) {
 		ret = to_ordinary(self->block);
@@ -1144,40 +1099,6 @@ TEST_F_TIMEOUT(vmem, raced_with_unplug, TEST_S)
 	/* The driver may have preferred a new block, which stays offline. */
 	if (hr_offline_blocks(blocks, MAX_BLOCKS) == offline)
 		EXPECT_EQ(managed, hr_zoneinfo(-1, NULL, "managed"));
-	EXPECT_EQ(0, hr_check_invariants());
-}
-
-static bool node_has_normal_memory(int node)
-{
-	char list[64];
-
-	return hr_read_file("/sys/devices/system/node/has_normal_memory", list,
-			    sizeof(list)) > 0 &&
-	       strchr(list, '0' + node);
-}
-
-/* Of a node without ordinary memory: slabs need something before they come. */
-TEST_F_TIMEOUT(vmem, first_ordinary_memory_of_a_node, TEST_S)
-{
-	const int node = hr_block_node(self->block);
-	struct pressure_options there = { .nodes = 1UL << node };
-	struct pressure files = { 0 };
-	long pages;
-
-	if (variant->sink || node < 1 || node_has_normal_memory(node))
-		SKIP(return, "needs a node without ordinary memory");
-	ASSERT_EQ(0, to_ordinary(self->block));
-	EXPECT_TRUE(node_has_normal_memory(node));
-	ASSERT_EQ(0, pressure_files(&files, &there));
-	EXPECT_EQ(0, pressure_grow(&files, 20000, 0, GROW_SECONDS));
-	pages = hr_unmovable_pages(self->block);
-	ksft_print_msg("%ld kernel pages in the block\n", pages);
-	EXPECT_LT(1000, pages);
-	pressure_stop(&files);
-	/* Whatever is in it, it is the last: */
-	pages = to_hotremove(self->block);
-	EXPECT_TRUE(pages == -EBUSY || pages == -ENOMEM);
-	EXPECT_TRUE(node_has_normal_memory(node));
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
