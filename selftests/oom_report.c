@@ -15,12 +15,34 @@
  * memory, and reads the kernel's log. One control: a kill within a memory cgroup
  * says nothing of this, as the machine is not short.
  *
+ * bound: the grower is bound to one node, by a policy or by its cpuset. What is
+ * free elsewhere is in a class of its own, to the page of what zoneinfo says, no zone
+ * of another node is said to be usable, and only what the node itself could be lent
+ * is spoken of.
+ *
+ * atomic, thisnode: requests that fail without a kill. Signals wait in slab asked
+ * for with GFP_ATOMIC, of which the marks are lower; move_pages() wants pages of one
+ * node and no other, for which hot-removable memory is as good as any. User space
+ * has no way to what is both of a higher order and loud: huge pages and large slabs
+ * are asked for with __GFP_NOWARN; KUnit formats such.
+ *
  * On a kernel without the report all but the control fail for want of a first line.
+ *
+ * Seen failing (numa guest): bound, with a grower that is not: nothing is on other
+ * nodes, and those are usable; atomic, with the marks of everybody else.
  */
 #include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -31,9 +53,11 @@
 #define PLUG_MIB 512UL
 /* Between the lines of a report memory comes and goes. */
 #define SLACK_KB 8192L
+#define MAX_NODES 8
 
 struct report {
-	int kills; /* of a grower; all that follows is of the first */
+	int kills, failures; /* of a grower; all that follows is of the first */
+	char failure[256]; /* its line, if it was not a kill */
 	bool inside; /* are the lines now its report? */
 	char first[512], second[512];
 	char third[256]; /* on what was or could be released */
@@ -48,7 +72,13 @@ struct report {
 	int nr_known, compared, differ;
 	int wrong_sums;
 	int most_lines; /* on one zone */
+	int zones_usable[MAX_NODES]; /* lines that say so, by node */
+	long needs_min, zone_min; /* kB; of the first zone that is usable */
+	long barred; /* kB in zones that are not, for the reason that is asked for */
 };
+
+/* What is said of zones that a request must not use because it is bound. */
+static const char *bar;
 
 static void add_zone_line(struct report *r, const char *line)
 {
@@ -56,7 +86,7 @@ static void add_zone_line(struct report *r, const char *line)
 	static int lines;
 	long free, ordinary, hotremove, cma, highatomic;
 	const char *at = strstr(line, "usable: ");
-	int i, n = 0;
+	int i, node = -1, n = 0;
 
 	if (!r->zones)
 		last[0] = '\0';
@@ -67,9 +97,19 @@ static void add_zone_line(struct report *r, const char *line)
 		r->most_lines = lines;
 
 	at += strlen("usable: ");
+	if (!r->needs_min && sscanf(at, "needs min:%ldkB", &free) == 1) {
+		r->needs_min = free;
+		sscanf(line, "Node %d %15s", &node, zone);
+		r->zone_min = hr_zoneinfo(node, zone, "min") * PAGE_KIB;
+	}
 	if (sscanf(at, "free:%ldkB%n", &free, &n) != 1)
 		return;
 	r->zones += free;
+	sscanf(line, "Node %d", &node);
+	if (node >= 0 && node < MAX_NODES && !strstr(line, " unusable: "))
+		r->zones_usable[node]++;
+	if (bar && strstr(line, bar))
+		r->barred += free;
 	zone[strcspn(zone, "u") - 1] = '\0';
 	for (i = 0; i < r->nr_known; i++) {
 		if (strcmp(zone, r->known[i].name))
@@ -98,8 +138,14 @@ static void add_line(struct report *r, const char *line)
 	const char *at;
 
 	if (strstr(line, " invoked oom-killer")) {
-		r->inside = strstr(line, PRESSURE_GROWER) && !r->kills++;
-	} else if (strstr(line, "Tasks state")) {
+		r->inside = strstr(line, PRESSURE_GROWER) && !r->kills++ &&
+			    !r->failures;
+	} else if (!strncmp(line, PRESSURE_GROWER ": page allocation failure",
+			    strlen(PRESSURE_GROWER) + 25)) {
+		r->inside = !r->failures++ && !r->kills;
+		if (r->inside)
+			snprintf(r->failure, sizeof(r->failure), "%s", line);
+	} else if (strstr(line, "Tasks state") || strstr(line, "SLUB: ")) {
 		r->inside = false;
 	}
 	if (!r->inside)
@@ -156,6 +202,39 @@ static struct report log_read(int fd)
 	close(fd);
 	return r;
 }
+
+/* What the second line has of a class, in kB. */
+static long class_kb(const struct report *r, const char *name)
+{
+	const char *at = strstr(r->second, name);
+
+	if (!at)
+		return 0;
+	while (at > r->second && at[-1] != ',' && at[-1] != ':')
+		at--;
+	return atol(at);
+}
+
+/* What adds up whatever the request is. */
+#define REPORT_ADDS_UP(r)                                                           \
+	do {                                                                        \
+		EXPECT_LT(0, (r).free);                                             \
+		/* A page, an inode or the ring of a pipe may be the last straw. */ \
+		EXPECT_LE(0, (r).order);                                            \
+		EXPECT_GE(3, (r).order);                                            \
+		EXPECT_EQ((r).free, (r).usable + (r).unusable);                     \
+		EXPECT_EQ(0, (r).wrong_sums);                                       \
+		EXPECT_LE((r).most_lines, 6);                                       \
+		/* Where all that is free can be used there is nothing to say. */   \
+		if (*(r).second) {                                                  \
+			EXPECT_LE(labs((r).zones - (r).free), SLACK_KB);            \
+			/* All zones that were in the report before agree. */       \
+			EXPECT_LT(0, (r).compared);                                 \
+			EXPECT_EQ(0, (r).differ);                                   \
+		} else {                                                            \
+			EXPECT_EQ(0, (r).zones);                                    \
+		}                                                                   \
+	} while (0)
 
 SCENE(report);
 
@@ -272,11 +351,7 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 		ALL_COMES_BACK(s);
 		return;
 	}
-	EXPECT_LT(0, r.free);
-	/* A page, an inode or the ring of a pipe may be the last straw. */
-	EXPECT_LE(0, r.order);
-	EXPECT_GE(3, r.order);
-	EXPECT_EQ(r.free, r.usable + r.unusable);
+	REPORT_ADDS_UP(r);
 	if (variant->release) {
 		/* Of what was plugged, all but what user memory has parts of. */
 		EXPECT_LE(
@@ -291,22 +366,359 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 	} else {
 		EXPECT_STREQ("", r.third);
 	}
-	EXPECT_EQ(0, r.wrong_sums);
-	/* Where all that is free can be used there is nothing to say of zones. */
-	if (*r.second) {
-		EXPECT_LE(labs(r.zones - r.free), SLACK_KB);
-		/* All zones that were in the report before are there, and agree. */
-		EXPECT_LT(0, r.compared);
-		EXPECT_EQ(0, r.differ);
-	} else {
-		EXPECT_EQ(0, r.zones);
-	}
-	EXPECT_LE(r.most_lines, 6);
 	pressure_stop(&s->other);
 	if (variant->release)
 		NEARLY_ALL_COMES_BACK(s);
 	else
 		ALL_COMES_BACK(s);
+}
+
+/* ---- requests that are bound ------------------------------------------------ */
+
+/*
+ * What is free by the zones: kB that who is bound to `node` must not use because it
+ * is elsewhere, and kB that are for movable pages only. Where that is so of a whole
+ * zone it is what counts, wherever the zone is.
+ */
+static long free_elsewhere_kb(int node, long *hotremove_kb)
+{
+	static const char *const zones[] = { "DMA", "DMA32", "Normal" };
+	long elsewhere = 0, hotremove = 0, present, of_these;
+	size_t z;
+	int i;
+
+	for (i = 0; i < MAX_NODES; i++) {
+		for (z = 0; z < ARRAY_SIZE(zones); z++) {
+			present = hr_zoneinfo(i, zones[z], "present");
+			of_these = hr_zoneinfo(i, zones[z], "hotremove");
+			if (present <= 0)
+				continue;
+			if (i == node || present <= of_these)
+				hotremove += hr_zoneinfo(i, zones[z],
+							 "nr_free_hotremove");
+			else
+				elsewhere += hr_zoneinfo(i, zones[z],
+							 "nr_free_pages");
+		}
+	}
+	*hotremove_kb = hotremove * PAGE_KIB;
+	return elsewhere * PAGE_KIB;
+}
+
+static bool several_nodes(void)
+{
+	char nodes[32];
+
+	return hr_read_file("/sys/devices/system/node/possible", nodes,
+			    sizeof(nodes)) > 0 &&
+	       strcmp(nodes, "0") && strcmp(nodes, "0\n");
+}
+
+static int last_node_with_memory(void)
+{
+	int node = MAX_NODES;
+
+	while (--node >= 0 && hr_zoneinfo(node, NULL, "managed") <= 0)
+		;
+	return node;
+}
+
+SCENE(bound);
+
+FIXTURE_VARIANT(bound)
+{
+	bool cpuset; /* else a memory policy */
+	bool last; /* to the last node, else to the first */
+};
+
+FIXTURE_VARIANT_ADD(bound, policy_first){
+	.cpuset = false,
+};
+
+FIXTURE_VARIANT_ADD(bound, cpuset_first){
+	.cpuset = true,
+};
+
+FIXTURE_VARIANT_ADD(bound, policy_last){
+	.last = true,
+};
+
+FIXTURE_VARIANT_ADD(bound, cpuset_last){
+	.cpuset = true,
+	.last = true,
+};
+
+FIXTURE_SETUP(bound)
+{
+	if (!hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	if (!several_nodes())
+		SKIP(return, "needs a second node");
+	if (hr_meminfo_kb("HotRemoveReleased") > 0)
+		SKIP(return, "something is still released");
+	ASSERT_EQ(0, scene_release(&self->s, "0"));
+	if (variant->cpuset && scene_cgroup(&self->s, "cpuset"))
+		SCENE_SKIP(&self->s, "needs CONFIG_CPUSETS");
+}
+
+/*
+ *	node 0   ordinary [kkkkkkkk]   kill
+ *	node 1   ordinary [........] + hot-removable [........]
+ *
+ * All that is free elsewhere is there, in one class, and nothing else is; no zone
+ * of another node is said to be usable.
+ */
+TEST_F_TIMEOUT(bound, adds_up, 300)
+{
+	struct pressure_options options = { 0 };
+	struct scene *s = &self->s;
+	struct pressure *grower = &s->grower;
+	const char *said, *not_said;
+	long elsewhere, hotremove;
+	struct report r;
+	char mems[8];
+	int node, plugged, i, fd;
+
+	PLUG(s, "online_hotremove", PLUG_MIB);
+	plugged = hr_block_node(s->blocks[0]);
+	/* A node needs ordinary memory to be somewhere else. */
+	if (plugged && hr_zoneinfo(plugged, NULL, "present") <=
+			       hr_zoneinfo(plugged, NULL, "hotremove")) {
+		ASSERT_EQ(0, hr_block_write(s->blocks[0], "state",
+					    "online_kernel"));
+		s->may_stay = true;
+	}
+	node = variant->last ? last_node_with_memory() : 0;
+	ASSERT_LE(0, node);
+	if (variant->cpuset) {
+		snprintf(mems, sizeof(mems), "%d", node);
+		ASSERT_EQ(0, hr_write_file(SCENE_CGROUP "/cpuset.mems", mems));
+		options.cgroup = SCENE_CGROUP;
+		bar = "(outside of the cpuset)";
+		said = "outside of the cpuset";
+		not_said = "on other nodes";
+	} else {
+		options.nodes = 1UL << node;
+		bar = "(not among the nodes of the request)";
+		said = "on other nodes";
+		not_said = "outside of the cpuset";
+	}
+	ASSERT_EQ(0, pressure_unmovable(grower, &options));
+	fd = log_open();
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, pressure_grow(grower, NO_END, 0, GROW_SECONDS))
+	TH_LOG("%s", pressure_why(grower));
+	/* What is not bound has gone there before, and stays. */
+	elsewhere = free_elsewhere_kb(node, &hotremove);
+	r = log_read(fd);
+	TH_LOG("bound to node %d, %ld kB free elsewhere: %s", node, elsewhere,
+	       r.first);
+	TH_LOG("%s", r.second);
+	TH_LOG("%s", r.third);
+
+	ASSERT_LE(1, r.kills);
+	REPORT_ADDS_UP(r);
+	EXPECT_LT(2 * SLACK_KB, elsewhere);
+	EXPECT_GE(SLACK_KB, labs(elsewhere - class_kb(&r, said)));
+	EXPECT_GE(SLACK_KB, labs(r.barred - class_kb(&r, said)));
+	EXPECT_EQ(0, class_kb(&r, not_said));
+	EXPECT_GE(SLACK_KB, labs(hotremove - class_kb(&r, "hot-removable")));
+	for (i = 0; i < MAX_NODES; i++) {
+		if (i == node) {
+			EXPECT_LT(0, r.zones_usable[i]);
+		} else {
+			EXPECT_EQ(0, r.zones_usable[i]);
+		}
+	}
+	/* It could be lent what is there, and nothing of other nodes. */
+	if (access(SCENE_RELEASE, F_OK) || plugged != node) {
+		EXPECT_STREQ("", r.third);
+	} else {
+		EXPECT_NE(NULL, strstr(r.third, "1 would have prevented this"));
+	}
+	pressure_stop(grower);
+	for (i = s->nr - 1; i >= 0; i--) {
+		fd = hr_block_offline(s->blocks[i], 10);
+		if (fd)
+			TH_LOG("memory%d: %s", s->blocks[i], strerror(-fd));
+		if (i || !s->may_stay)
+			EXPECT_EQ(0, fd);
+	}
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/* ---- failures without a kill -------------------------------------------------- */
+
+/* One line in ten seconds is what the kernel allows itself. */
+#define TOLD_SECONDS 30
+
+/*
+ * What is told of a child that asks for something until it fails, and is called as
+ * the log may have it. Its status is not 0 if that is not how it went.
+ */
+static struct report failure_of(void (*ask)(void *), void *arg, int *status)
+{
+	long long deadline = hr_deadline(TOLD_SECONDS);
+	struct report r;
+	pid_t pid;
+	int fd;
+
+	do {
+		fd = log_open();
+		pid = fork();
+		if (!pid) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			prctl(PR_SET_NAME, PRESSURE_GROWER);
+			/* Rather this one than a stranger, if anybody. */
+			hr_write_file("/proc/self/oom_score_adj", "1000");
+			ask(arg);
+			_exit(0);
+		}
+		if (pid < 0 || waitpid(pid, status, 0) != pid)
+			*status = -1;
+		r = log_read(fd);
+	} while (!*status && !r.failures && !poll(NULL, 0, 2000) &&
+		 hr_poll(deadline));
+	return r;
+}
+
+/* Signals wait in slab that is asked for with GFP_ATOMIC. */
+static void ask_for_signals(void *arg)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	union sigval value = { 0 };
+	sigset_t set;
+
+	(void)arg;
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) ||
+	    setrlimit(RLIMIT_SIGPENDING, &limit))
+		_exit(1);
+	while (!sigqueue(getpid(), SIGRTMIN, value))
+		;
+	_exit(errno == EAGAIN ? 0 : 1);
+}
+
+SCENE(atomic);
+
+FIXTURE_SETUP(atomic)
+{
+	if (!hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	if (hr_meminfo_kb("HotRemoveReleased") > 0)
+		SKIP(return, "something is still released");
+	ASSERT_EQ(0, scene_release(&self->s, "0"));
+}
+
+/* Who cannot wait may use what is reserved, and has to leave less. */
+TEST_F_TIMEOUT(atomic, has_other_marks, 300)
+{
+	struct scene *s = &self->s;
+	struct report r;
+	int status;
+
+	PLUG(s, "online_hotremove", PLUG_MIB);
+	ASSERT_EQ(0, scene_ballast(s, 32))
+	TH_LOG("%s", pressure_why(&s->ballast));
+	r = failure_of(ask_for_signals, NULL, &status);
+	TH_LOG("%s", r.failure);
+	TH_LOG("%s", r.first);
+	TH_LOG("%s", r.second);
+	EXPECT_EQ(0, status);
+	ASSERT_LE(1, r.failures);
+	EXPECT_NE(NULL, strstr(r.failure, "GFP_ATOMIC"));
+	REPORT_ADDS_UP(r);
+	EXPECT_STREQ("", r.third);
+	EXPECT_LE(32 * 1024, class_kb(&r, "hot-removable"));
+	EXPECT_EQ(0, class_kb(&r, "reserved for atomic requests"));
+	EXPECT_NE(0, r.needs_min);
+	/* Half, and a quarter of that less. */
+	EXPECT_GE(64, labs(r.needs_min - r.zone_min * 3 / 8));
+	ALL_COMES_BACK(s);
+}
+
+#define ASKED_MIB 32UL
+
+/* Memory that lies on node 0 is to move to another one. */
+static void ask_for_node(void *arg)
+{
+	const unsigned long nr = ASKED_MIB * MIB_PAGES, mask = 1;
+	const int node = *(int *)arg;
+	void **pages = malloc(nr * sizeof(*pages));
+	int *nodes = malloc(nr * sizeof(*nodes));
+	int *states = malloc(nr * sizeof(*states));
+	unsigned long i;
+	char *mem;
+
+	mem = mmap(NULL, ASKED_MIB << 20, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED ||
+	    madvise(mem, ASKED_MIB << 20, MADV_NOHUGEPAGE) ||
+	    syscall(SYS_set_mempolicy, MPOL_BIND, &mask, 8 * sizeof(mask)))
+		_exit(1);
+	memset(mem, 1, ASKED_MIB << 20);
+	for (i = 0; i < nr; i++) {
+		pages[i] = mem + i * PAGE_KIB * 1024;
+		nodes[i] = node;
+	}
+	/* Some, and then no more. */
+	syscall(SYS_move_pages, 0, nr, pages, nodes, states, MPOL_MF_MOVE);
+}
+
+SCENE(thisnode);
+
+FIXTURE_SETUP(thisnode)
+{
+	if (!hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	if (hr_meminfo_kb("HotRemoveReleased") > 0)
+		SKIP(return, "something is still released");
+	ASSERT_EQ(0, scene_release(&self->s, "0"));
+}
+
+/* Who wants a page of one node and no other fails, with memory free elsewhere. */
+TEST_F_TIMEOUT(thisnode, has_one_node, 300)
+{
+	struct pressure_options options = { .mlock = true };
+	struct scene *s = &self->s;
+	long elsewhere, hotremove, free_mib, said;
+	int status, node, i;
+	struct report r;
+
+	PLUG(s, "online_hotremove", PLUG_MIB);
+	node = hr_block_node(s->blocks[0]);
+	if (node < 1)
+		SKIP(return, "needs memory to plug on another node");
+	bar = "(not among the nodes of the request)";
+	options.nodes = 1UL << node;
+	free_mib = hr_zoneinfo(node, NULL, "nr_free_pages") / MIB_PAGES;
+	START(&s->anon, anon, free_mib - ASKED_MIB / 2, &options);
+	elsewhere = free_elsewhere_kb(node, &hotremove);
+	r = failure_of(ask_for_node, &node, &status);
+	TH_LOG("%s", r.failure);
+	TH_LOG("%ld kB free elsewhere: %s", elsewhere, r.first);
+	TH_LOG("%s", r.second);
+	EXPECT_EQ(0, status);
+	ASSERT_LE(1, r.failures);
+	EXPECT_NE(NULL, strstr(r.failure, "__GFP_THISNODE"));
+	REPORT_ADDS_UP(r);
+	EXPECT_STREQ("", r.third);
+	/* A movable page, and so the class that is to blame is another one. */
+	EXPECT_EQ(0, class_kb(&r, "hot-removable"));
+	/* Some of what is asked for lies there, or did a moment ago. */
+	said = class_kb(&r, "on other nodes");
+	EXPECT_GE(elsewhere + SLACK_KB, said);
+	EXPECT_LE(elsewhere - (long)(ASKED_MIB * MIB_KIB) - SLACK_KB, said);
+	EXPECT_GE(SLACK_KB, labs(r.barred - said));
+	for (i = 0; i < MAX_NODES; i++) {
+		if (i == node) {
+			EXPECT_LT(0, r.zones_usable[i]);
+		} else {
+			EXPECT_EQ(0, r.zones_usable[i]);
+		}
+	}
+	ALL_COMES_BACK(s);
 }
 
 TEST_HARNESS_MAIN
