@@ -55,7 +55,8 @@
  * - policy 0 not looked at: policy.pages, 113 pageblocks are released at 0
  * - nothing is armed again: shadow, all 2,560 pages stay
  *
- * race: with such a block neither full nor locked, 14 switches, and 13 back
+ * race needs that the memory in those blocks is locked and all there is: where one
+ * had 4 MiB free and the rest could be evacuated, 14 and 6 switches succeeded.
  *
  * Not seen failing: without the memory block that is to be used up first (story:
  * two memory blocks, opened twice), as the free lists go by address, too.
