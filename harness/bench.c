@@ -521,7 +521,7 @@ static struct pressure_options grower_options(void)
 	};
 }
 
-/* ---- scenarios --------------------------------------------------------------- */
+/* ---- growers ----------------------------------------------------------------- */
 
 /* So many files tell what one takes. */
 #define PROBE_FILES 20000UL
