@@ -754,7 +754,8 @@ static long grow_files(struct pressure *p)
 	return mknodat(p->fd, name, S_IFREG | 0600, 0) ? -errno : 1;
 }
 
-/* Not the one that a cache may be on. */
+/* Not the one that a cache may be on: 0. */
+#define FIRST_OWN_DISK 1
 #define NOFS_DISK "/dev/ram1"
 
 /* As many inodes as fit with 256 bytes each, without a journal. */
@@ -776,7 +777,7 @@ static long grow_nofs(struct pressure *p)
 	return openat(p->root, ".", O_TMPFILE | O_RDWR, 0600) < 0 ? -errno : 1;
 }
 
-#define FIRST_NOIO_DISK 1
+#define FIRST_NOIO_DISK 2
 #define RAM_DISKS 16
 
 /* Each has 64 MiB and gives its pages back when told to discard. */
@@ -819,8 +820,9 @@ static void discard_ram_disks(int first)
 
 	for (i = first; i < RAM_DISKS; i++) {
 		fd = open_ram_disk(i);
+		/* Somebody else has a file system on it. */
 		if (fd < 0)
-			return;
+			continue;
 		if (!ioctl(fd, BLKGETSIZE64, &range[1]))
 			ioctl(fd, BLKDISCARD, range);
 		close(fd);
@@ -1029,7 +1031,7 @@ static void reap(struct pressure *p)
 	close(p->to_child);
 	close(p->from_child);
 	if (p->type == &noio_type || p->type == &nofs_type)
-		discard_ram_disks(FIRST_NOIO_DISK);
+		discard_ram_disks(FIRST_OWN_DISK);
 }
 
 static int start(struct pressure *p, const struct pressure_type *type,
