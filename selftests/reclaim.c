@@ -355,13 +355,16 @@ TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
 	struct pressure_counters delta;
 	long capacity, total, want, needed;
 
-	/* As in a machine of 3328 MB: 1400 anon, 1200 cache, 1600 kernel. */
+	/*
+	 * As in a machine of 3328 MB: 1400 anon, 1200 cache, 1500 kernel. The
+	 * root file system has to find a place as well.
+	 */
 	capacity = pressure_capacity_pages() / MIB_PAGES;
 	total = capacity + FULL_PLUG_MIB;
 	START(&s->anon, anon, percent(total, 43), NULL);
 	PLUG(s, variant->keyword, FULL_PLUG_MIB);
 	START(&s->other, cache, percent(total, 37), NULL);
-	want = percent(total, 49);
+	want = percent(total, 45);
 	START(grower, unmovable, NULL);
 	ASSERT_EQ(0, pressure_grow(grower, want * MIB_KIB, 0, GROW_SECONDS))
 	TH_LOG("%lu of %lu MiB, then %s; %lld MiB free: %s",
