@@ -21,18 +21,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
 
+#include "churn.h"
 #include "hr.h"
 #include "pressure.h"
 
@@ -231,62 +228,6 @@ TEST_F_TIMEOUT(boot_memory, at_idle, 300)
 #define FILES 50000
 #define LOADS 2
 
-/* Pages of all ages, some of them in huge pages. */
-static void anonymous_load(void)
-{
-	const size_t len = 24 * MIB, hole = 64 * 1024;
-	unsigned char *mem;
-	unsigned int i;
-
-	for (i = 0;; i++) {
-		mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-		if (mem == MAP_FAILED)
-			_exit(1);
-		madvise(mem + i % 256 * hole, hole, MADV_DONTNEED);
-		munmap(mem, len);
-	}
-}
-
-/* Short lives: page tables, stacks, copies on write. */
-static void fork_load(void)
-{
-	unsigned char *mem = malloc(2 * MIB);
-	pid_t pid;
-
-	for (;;) {
-		pid = fork();
-		if (!pid) {
-			memset(mem, 1, 2 * MIB);
-			_exit(0);
-		}
-		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
-			_exit(1);
-	}
-}
-
-static pid_t start_load(void (*load)(void))
-{
-	pid_t pid = fork();
-
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	nice(19);
-	load();
-	_exit(1);
-}
-
-/* True if it was still running. */
-static bool end_load(pid_t pid)
-{
-	int status;
-
-	kill(pid, SIGKILL);
-	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
-	       WTERMSIG(status) == SIGKILL;
-}
-
 TEST_F_TIMEOUT(boot_memory, after_activity, 300)
 {
 	struct pressure files = { 0 };
@@ -294,12 +235,12 @@ TEST_F_TIMEOUT(boot_memory, after_activity, 300)
 	pid_t load[LOADS];
 	int i;
 
-	load[0] = start_load(anonymous_load);
-	load[1] = start_load(fork_load);
+	load[0] = churn_start(churn_memory);
+	load[1] = churn_start(churn_tasks);
 	ASSERT_EQ(0, pressure_files(&files, NULL));
 	EXPECT_EQ(0, pressure_grow(&files, FILES, 0, GROW_SECONDS));
 	for (i = 0; i < LOADS; i++)
-		EXPECT_TRUE(end_load(load[i]));
+		EXPECT_TRUE(churn_end(load[i]));
 	s = survey("with 50,000 empty files");
 	EXPECT_EQ(0, s.wrong);
 	pressure_stop(&files);

@@ -43,6 +43,7 @@
 
 #include "../kselftest_harness.h"
 #include "../../../../mm/gup_test.h"
+#include "churn.h"
 #include "hr.h"
 #include "pressure.h"
 
@@ -611,62 +612,6 @@ TEST_F_TIMEOUT(boot, event_and_counter, TEST_S)
 #define SWITCHES 1000
 #define LOADS 2
 
-/* Pages of all ages, some of them in huge pages. */
-static void anonymous_load(void)
-{
-	const size_t len = 24 * MIB, hole = 64 * 1024;
-	unsigned char *mem;
-	unsigned int i;
-
-	for (i = 0;; i++) {
-		mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-		if (mem == MAP_FAILED)
-			_exit(1);
-		madvise(mem + i % 256 * hole, hole, MADV_DONTNEED);
-		munmap(mem, len);
-	}
-}
-
-/* Short lives: page tables, stacks, copies on write. */
-static void fork_load(void)
-{
-	unsigned char *mem = malloc(2 * MIB);
-	pid_t pid;
-
-	for (;;) {
-		pid = fork();
-		if (!pid) {
-			memset(mem, 1, 2 * MIB);
-			_exit(0);
-		}
-		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
-			_exit(1);
-	}
-}
-
-static pid_t start_load(void (*load)(void))
-{
-	pid_t pid = fork();
-
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	nice(19);
-	load();
-	_exit(1);
-}
-
-/* True if it was still running. */
-static bool end_load(pid_t pid)
-{
-	int status;
-
-	kill(pid, SIGKILL);
-	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
-	       WTERMSIG(status) == SIGKILL;
-}
-
 TEST_F_TIMEOUT(boot, thousand_switches_under_load, 900)
 {
 	const size_t bytes = 32 * MIB;
@@ -679,8 +624,8 @@ TEST_F_TIMEOUT(boot, thousand_switches_under_load, 900)
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	ASSERT_NE(MAP_FAILED, mem);
 	hr_fill(mem, bytes);
-	load[0] = start_load(anonymous_load);
-	load[1] = start_load(fork_load);
+	load[0] = churn_start(churn_memory);
+	load[1] = churn_start(churn_tasks);
 
 	for (tries = 0; switched < SWITCHES && tries < 20 * SWITCHES; tries++) {
 		const bool there = is_hotremove(self->block);
@@ -713,7 +658,7 @@ TEST_F_TIMEOUT(boot, thousand_switches_under_load, 900)
 			kill(load[i], SIGCONT);
 	}
 	for (i = 0; i < LOADS; i++)
-		EXPECT_TRUE(end_load(load[i]));
+		EXPECT_TRUE(churn_end(load[i]));
 	ksft_print_msg(
 		"%d switches, mean %.1f ms, worst %.1f ms; %d times EBUSY\n",
 		switched, total * 1e3 / switched, worst * 1e3, busy);
@@ -770,12 +715,12 @@ TEST_F_TIMEOUT(boot, raced_with_offline, TEST_S)
 
 	/* What the racers save and restore, each in the middle of the others. */
 	sigaction(SIGALRM, &act, NULL);
-	load = start_load(fork_load);
+	load = churn_start(churn_tasks);
 	for (i = 0; i < RACERS; i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, racer, &r));
 	for (i = 0; i < RACERS; i++)
 		pthread_join(threads[i], NULL);
-	EXPECT_TRUE(end_load(load));
+	EXPECT_TRUE(churn_end(load));
 	ksft_print_msg("%d ok, %d EINVAL, %d EBUSY, %d ENOMEM, %d EINTR\n",
 		       r.count[0], r.count[1], r.count[2], r.count[3],
 		       r.count[4]);
