@@ -61,8 +61,9 @@ scan=$?
 	if [ $scan -eq 0 ]; then
 		echo "ok 2 the console log is clean"
 	else
-		echo "not ok 2 the console log is clean"
+		# First: what is printed of a failure is what comes before it.
 		sed 's/^/# /' "$logs/scan"
+		echo "not ok 2 the console log is clean"
 	fi
 	echo "# ok"
 } >"$logs/guest.tap"

@@ -654,7 +654,9 @@ TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
 	unsigned long capacity;
 
 	START(&s->other, anon, BOUND_MIB, &bound);
-	START(&s->anon, anon, scene_anon_mib(75, NODES_PLUG_MIB), NULL);
+	/* All of it, and what else went to the other node, is to fit here again. */
+	START(&s->anon, anon, scene_anon_mib(75, NODES_PLUG_MIB) - BOUND_MIB,
+	      NULL);
 	PLUG(s, variant->keyword, NODES_PLUG_MIB);
 	if (!hr_block_node(s->blocks[0]))
 		SKIP(return, "needs memory on the second node");

@@ -1154,6 +1154,9 @@ FIXTURE(race)
 
 RELEASE_SETUP_ONE_NODE(race, RACE_PLUG_MIB);
 
+/* As log.allow of the harness knows them. */
+#define RACER "hr-racer"
+
 /* Memory blocks go offline and come back. */
 static void race_blocks(const struct scene *s, struct race *race)
 {
@@ -1301,6 +1304,32 @@ static void unpoison(struct race *race)
 	}
 }
 
+static pid_t start_racer(const struct scene *s, struct race *race, int i)
+{
+	static void (*const rounds[RACERS])(const struct scene *,
+					    struct race *) = {
+		race_blocks, race_vmem,	  race_hugepages,
+		race_poison, race_switch, race_switch_used,
+	};
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, RACER);
+	/* Between two growers, rather one of these than a stranger. */
+	hr_write_file("/proc/self/oom_score_adj", "900");
+	for (; !race->stop; race->rounds[i]++)
+		rounds[i](s, race);
+	_exit(0);
+}
+
+/* One of them may have been killed. */
+static bool alive(pid_t pid)
+{
+	return pid > 0 && !waitpid(pid, NULL, WNOHANG);
+}
+
 static void end_race(struct race *race, pid_t *racers)
 {
 	int i;
@@ -1344,11 +1373,6 @@ static int switch_back(int block)
 
 TEST_F_TIMEOUT(race, with_hotplug, 300)
 {
-	static void (*const rounds[RACERS])(const struct scene *,
-					    struct race *) = {
-		race_blocks, race_vmem,	  race_hugepages,
-		race_poison, race_switch, race_switch_used,
-	};
 	struct scene *s = &self->s;
 	struct pressure_counters from, to;
 	unsigned long want, grown = 0;
@@ -1374,22 +1398,14 @@ TEST_F_TIMEOUT(race, with_hotplug, 300)
 	pressure_counters(&from);
 	ASSERT_EQ(0, scene_release(s, "1"));
 	want = pressure_capacity_pages() * PAGE_KIB;
-	for (i = 0; i < RACERS; i++) {
-		self->racers[i] = fork();
-		if (self->racers[i])
-			continue;
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* Between two growers, rather one of these than a stranger. */
-		hr_write_file("/proc/self/oom_score_adj", "900");
-		for (; !race->stop; race->rounds[i]++)
-			rounds[i](s, race);
-		_exit(0);
-	}
 	/* On a busy host these take longer. */
 	for (end = now_ms() + RACE_MS;
 	     now_ms() < end || (race->used_back < ENOUGH_SWITCHES &&
 				now_ms() < end + 2 * RACE_MS);
 	     runs++) {
+		for (i = 0; i < RACERS; i++)
+			if (!alive(self->racers[i]))
+				self->racers[i] = start_racer(s, race, i);
 		START(&s->grower, unmovable, NULL);
 		ret = pressure_grow(&s->grower,
 				    runs & 1 ? NO_END : want + want / 4, 0,
