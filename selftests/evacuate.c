@@ -11,6 +11,9 @@
  *   ordinary   [uuuuuuuuu...]  ->  [kkkkkkkkkkk.]
  *   plugged    [............]      [uuuuuuuuu...]
  *
+ * in_use: the same for memory that somebody works with meanwhile, merged, written
+ * back, in zram, mapped by many; not a byte of it changes.
+ *
  * ping_pong: user memory is replaced and the kernel grows, by turns; what moves
  * is what has to.
  *
@@ -36,17 +39,22 @@
  * only says something where both kinds of memory share a zone.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
 
 #include "hr.h"
+#include "load.h"
 #include "pressure.h"
 
 /* ---- room --------------------------------------------------------------- */
 
 #define THP_ENABLED "/sys/kernel/mm/transparent_hugepage/enabled"
+#define MTHP "/sys/kernel/mm/transparent_hugepage/hugepages-64kB/"
+#define MTHP_ENABLED MTHP "enabled"
+#define MTHP_KIB 64UL
 #define ROOM_PLUG_MIB 256UL
 #define BLOCK_PAGES 512
 /* 130 MiB with what belongs to each, and 40 MiB of disk and its buffers. */
@@ -58,6 +66,7 @@ FIXTURE_VARIANT(room)
 {
 	const char *keyword;
 	struct pressure_options anon;
+	bool mthp; /* pages of 64 KiB, and none of 2 MiB */
 	bool no_stall; /* not one call of direct reclaim */
 	bool tmpfs; /* instead of anonymous memory */
 	const char *lru_gen;
@@ -93,6 +102,12 @@ FIXTURE_VARIANT_ADD(room, movable){
 FIXTURE_VARIANT_ADD(room, thp){
 	.keyword = "online_hotremove",
 	.anon = { .thp = true },
+};
+
+FIXTURE_VARIANT_ADD(room, mthp){
+	.keyword = "online_hotremove",
+	.anon = { .thp = true },
+	.mthp = true,
 };
 
 FIXTURE_VARIANT_ADD(room, mlock){
@@ -149,11 +164,23 @@ FIXTURE_SETUP(room)
 	    (access(SCENE_RELEASE, W_OK) || scene_release(s, variant->release)))
 		SCENE_SKIP(&self->s, "needs a kernel that releases");
 	/* Off by default in guests below 512 MiB. */
-	if (variant->anon.thp && scene_set(s, THP_ENABLED, "madvise"))
+	if (variant->anon.thp &&
+	    scene_set(s, THP_ENABLED, variant->mthp ? "never" : "madvise"))
 		SCENE_SKIP(&self->s, "needs CONFIG_TRANSPARENT_HUGEPAGE");
+	if (variant->mthp && scene_set(s, MTHP_ENABLED, "madvise"))
+		SCENE_SKIP(&self->s, "needs huge pages of 64 KiB");
 	if ((variant->memcg || variant->memcg_full) &&
 	    scene_cgroup(s, "memory"))
 		SCENE_SKIP(&self->s, "needs CONFIG_MEMCG");
+}
+
+static unsigned long mthp_faults(void)
+{
+	char nr[32];
+
+	return hr_read_file(MTHP "stats/anon_fault_alloc", nr, sizeof(nr)) > 0 ?
+		       strtoul(nr, NULL, 10) :
+		       0;
 }
 
 TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
@@ -164,6 +191,7 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	struct pressure_counters delta;
 	unsigned long mib = scene_anon_mib(50, ROOM_PLUG_MIB), want;
 	const bool group = variant->memcg || variant->memcg_full;
+	const unsigned long before = mthp_faults();
 
 	options.cgroup = group ? SCENE_CGROUP : NULL;
 	if (variant->tmpfs)
@@ -172,7 +200,9 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 		START(&s->anon, anon, mib, &options);
 	if (options.thp)
 		ASSERT_LE(s->anon.mib * MIB_KIB / 3,
-			  hr_meminfo_kb("AnonHugePages"));
+			  variant->mthp ?
+				  (mthp_faults() - before) * MTHP_KIB :
+				  (unsigned long)hr_meminfo_kb("AnonHugePages"));
 	PLUG(s, variant->keyword, ROOM_PLUG_MIB);
 	options.thp = false;
 	options.mlock = false;
@@ -228,6 +258,85 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	/* The kernel's memory is still there. */
 	EXPECT_REST();
 	ALL_COMES_BACK(s);
+}
+
+/* ---- all kinds of it, in use -------------------------------------------- */
+
+/* Of merged pages half is left. */
+#define LOAD_MIB 128
+
+FIXTURE(in_use)
+{
+	struct scene s;
+	struct load load;
+};
+
+FIXTURE_VARIANT(in_use)
+{
+	const char *load;
+};
+
+#define LOAD(name)                        \
+	FIXTURE_VARIANT_ADD(in_use, name) \
+	{                                 \
+		.load = #name,            \
+	}
+LOAD(dirty);
+LOAD(ksm);
+LOAD(swap);
+LOAD(fork);
+LOAD(readers);
+
+FIXTURE_SETUP(in_use)
+{
+	const char *needs =
+		scene_needs(&self->s, "online_hotremove", NULL, false);
+
+	if (needs)
+		SCENE_SKIP(&self->s, "%s", needs);
+}
+
+FIXTURE_TEARDOWN(in_use)
+{
+	load_abort(&self->load);
+	scene_end(&self->s);
+	EXPECT_EQ(0, hr_return_blocks());
+}
+
+TEST_F_TIMEOUT(in_use, makes_room_and_stays_intact, 300)
+{
+	struct scene *s = &self->s;
+	struct pressure_counters delta;
+	unsigned long rounds, want;
+	int ret;
+
+	ret = load_start(&self->load, variant->load, LOAD_MIB, 1);
+	if (ret == -EOPNOTSUPP)
+		SKIP(return, "needs %s", load_needs(variant->load));
+	ASSERT_EQ(0, ret)
+	TH_LOG("%s", load_why(&self->load));
+	PLUG(s, "online_hotremove", ROOM_PLUG_MIB);
+	START(&s->grower, unmovable, NULL);
+	/* A load needs memory of the kernel's, too. */
+	want = percent(pressure_capacity_pages() * PAGE_KIB, 90);
+	rounds = load_rounds(&self->load);
+	ASSERT_EQ(0, pressure_grow(&s->grower, want, 0, GROW_SECONDS))
+	TH_LOG("%lu of %lu MiB, then %s", pressure_done(&s->grower) / MIB_KIB,
+	       want / MIB_KIB,
+	       s->grower.killed ? "killed" : pressure_why(&s->grower));
+	pressure_delta(&s->grower.shared->start, &s->grower.shared->last,
+		       &delta);
+	TH_LOG("%s: %s", load_what(variant->load),
+	       pressure_described(&s->grower.shared->start,
+				  &s->grower.shared->last));
+	EXPECT_LT(0, delta.v[PC_EVACUATE_MIGRATED]);
+	EXPECT_EQ(0, delta.v[PC_OOM_KILL]);
+	EXPECT_LT(rounds, load_rounds(&self->load));
+	pressure_stop(&s->grower);
+	EXPECT_EQ(0, hr_return_blocks());
+	EXPECT_EQ(0, load_stop(&self->load))
+	TH_LOG("%s", load_why(&self->load));
+	EXPECT_EQ(0, hr_check_invariants());
 }
 
 /* ---- ping-pong and rest ------------------------------------------------ */
