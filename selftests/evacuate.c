@@ -192,17 +192,17 @@ TEST_F_TIMEOUT(room, is_made_for_the_kernel, 300)
 	unsigned long mib = scene_anon_mib(50, ROOM_PLUG_MIB), want;
 	const bool group = variant->memcg || variant->memcg_full;
 	const unsigned long before = mthp_faults();
+	unsigned long large;
 
 	options.cgroup = group ? SCENE_CGROUP : NULL;
 	if (variant->tmpfs)
 		START(&s->anon, tmpfs, mib, &options);
 	else
 		START(&s->anon, anon, mib, &options);
+	large = variant->mthp ? (mthp_faults() - before) * MTHP_KIB :
+				hr_meminfo_kb("AnonHugePages");
 	if (options.thp)
-		ASSERT_LE(s->anon.mib * MIB_KIB / 3,
-			  variant->mthp ?
-				  (mthp_faults() - before) * MTHP_KIB :
-				  (unsigned long)hr_meminfo_kb("AnonHugePages"));
+		ASSERT_LE(s->anon.mib * MIB_KIB / 3, large);
 	PLUG(s, variant->keyword, ROOM_PLUG_MIB);
 	options.thp = false;
 	options.mlock = false;
