@@ -15,6 +15,12 @@
  * memory, and reads the kernel's log. One control: a kill within a memory cgroup
  * says nothing of this, as the machine is not short.
  *
+ * pieces: half of ordinary memory is free, but in pieces that are smaller than what
+ * is asked for, and between which nothing can be moved. That is what is said then.
+ *
+ * What each vm.hotremove_release would have given is what is free of hot-removable
+ * memory, as the second line has it.
+ *
  * bound: the grower is bound to one node, by a policy or by its cpuset. What is
  * free elsewhere is in a class of its own, to the page of what zoneinfo says, no zone
  * of another node is said to be usable, and only what the node itself could be lent
@@ -29,7 +35,8 @@
  * On a kernel without the report all but the control fail for want of a first line.
  *
  * Seen failing (numa guest): bound, with a grower that is not: nothing is on other
- * nodes, and those are usable; atomic, with the marks of everybody else.
+ * nodes, and those are usable; atomic, with the marks of everybody else. Pieces (release
+ * guest), without the holes: too little is free.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -54,6 +61,9 @@
 /* Between the lines of a report memory comes and goes. */
 #define SLACK_KB 8192L
 #define MAX_NODES 8
+/* What half of ordinary memory is left for, and how much of it is free at least. */
+#define LEAVE_MIB 32UL
+#define PIECES_KB (32L * 1024)
 
 struct report {
 	int kills, failures; /* of a grower; all that follows is of the first */
@@ -61,8 +71,10 @@ struct report {
 	bool inside; /* are the lines now its report? */
 	char first[512], second[512];
 	char third[256]; /* on what was or could be released */
+	long given[3]; /* kB, what each policy would have given, as the third has it */
 	long usable, free; /* kB, as the first line has it */
 	int order;
+	int most_order; /* of the pieces there are, if that is the reason; or -1 */
 	long unusable; /* kB, the sum of the second line */
 	long zones; /* kB, the sum of the lines on zones */
 	struct {
@@ -133,6 +145,24 @@ static void add_zone_line(struct report *r, const char *line)
 	}
 }
 
+/* "...; 1 would have given 4096kB, 2 6144kB" */
+static void add_given(struct report *r)
+{
+	const char *at = strstr(r->third, "; ");
+	int policy, n = 0;
+	long kb;
+
+	if (!at ||
+	    sscanf(at, "; %d would have given %ldkB%n", &policy, &kb, &n) != 2)
+		return;
+	do {
+		if (policy < 1 || policy > 2)
+			return;
+		r->given[policy] = kb;
+		at += n;
+	} while (sscanf(at, ", %d %ldkB%n", &policy, &kb, &n) == 2);
+}
+
 static void add_line(struct report *r, const char *line)
 {
 	const char *at;
@@ -155,12 +185,16 @@ static void add_line(struct report *r, const char *line)
 		sscanf(line,
 		       "Usable for this request: %ldkB of %ldkB free memory, order=%d",
 		       &r->usable, &r->free, &r->order);
+		at = strstr(line, ": enough, but in pieces of at most order=");
+		if (at)
+			r->most_order = atoi(strrchr(at, '=') + 1);
 	} else if (!strncmp(line, "Not usable for it:", 18)) {
 		snprintf(r->second, sizeof(r->second), "%s", line);
 		for (at = strchr(line, ':'); at; at = strchr(at + 1, ','))
 			r->unusable += atol(at + 1);
 	} else if (!strncmp(line, "Released instead of a kill: ", 28)) {
 		snprintf(r->third, sizeof(r->third), "%s", line);
+		add_given(r);
 	} else if (!strncmp(line, "Node ", 5) &&
 		   (at = strstr(line, " free:")) && strstr(at, "kB boost:") &&
 		   r->nr_known < 32) {
@@ -183,7 +217,7 @@ static int log_open(void)
 /* What was logged since log_open(); closes it. */
 static struct report log_read(int fd)
 {
-	struct report r = { .order = -1 };
+	struct report r = { .order = -1, .most_order = -1 };
 	char record[2048], *text, *end;
 	ssize_t len;
 
@@ -236,6 +270,22 @@ static long class_kb(const struct report *r, const char *name)
 		}                                                                   \
 	} while (0)
 
+/*
+ * What one of vm.hotremove_release would have given is what is free and hot-removable;
+ * at 1 without what user memory has parts of.
+ */
+#define WOULD_GIVE_WHAT_IS_FREE(r)                                       \
+	do {                                                             \
+		long free_ = class_kb(&(r), "hot-removable");            \
+                                                                         \
+		EXPECT_LE((r).given[1], free_ + SLACK_KB);               \
+		EXPECT_LE((r).given[2], free_ + SLACK_KB);               \
+		if ((r).given[1])                                        \
+			EXPECT_LE(free_ / 4 * 3, (r).given[1]);          \
+		if ((r).given[2])                                        \
+			EXPECT_GE(SLACK_KB, labs((r).given[2] - free_)); \
+	} while (0)
+
 SCENE(report);
 
 FIXTURE_VARIANT(report)
@@ -249,6 +299,7 @@ FIXTURE_VARIANT(report)
 	bool cma; /* instead of anything plugged */
 	bool far; /* on another node, and user memory is bound to this one */
 	bool memcg;
+	bool pieces; /* enough is free, but nothing of the order that is wanted */
 	/* vm.hotremove_release, NULL: 0; and what is said of it */
 	const char *release;
 	const char *advice;
@@ -262,7 +313,7 @@ FIXTURE_VARIANT(report)
 
 #define HOTREMOVE                                                 \
 	.keyword = "online_hotremove", .blamed = "hot-removable", \
-	.advice = " vm.hotremove_release=0; 1 would have prevented this"
+	.advice = " vm.hotremove_release=0; 1 would have given "
 #define RELEASED(policy, said)                                 \
 	.keyword = "online_hotremove", .grow = pressure_files, \
 	.release = policy, .advice = " vm.hotremove_release=" policy "; " said
@@ -275,11 +326,12 @@ REPORT(files, HOTREMOVE, .grow = pressure_files);
 REPORT(cache, HOTREMOVE, .grow = pressure_unmovable, .cache = true);
 REPORT(mlock, HOTREMOVE, .grow = pressure_unmovable, .mlock = true);
 REPORT(rings, HOTREMOVE, .grow = pressure_rings);
+REPORT(pieces, HOTREMOVE, .grow = pressure_rings, .pieces = true);
 REPORT(cma, .blamed = "in CMA", .grow = pressure_unmovable, .cma = true);
 REPORT(hotremove_node, HOTREMOVE, .grow = pressure_unmovable, .far = true);
 REPORT(movable_node, MOVABLE, .grow = pressure_unmovable, .far = true);
 REPORT(memcg, HOTREMOVE, .grow = pressure_unmovable, .memcg = true);
-REPORT(release_1, RELEASED("1", "2 would have prevented this"));
+REPORT(release_1, RELEASED("1", "2 would have given "));
 REPORT(release_2, RELEASED("2", "no more can be"));
 /* clang-format on */
 
@@ -329,6 +381,8 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 	}
 
 	memset(&options, 0, sizeof(options));
+	if (variant->pieces)
+		ASSERT_EQ(0, scene_pieces(s, LEAVE_MIB));
 	if (variant->memcg) {
 		options.cgroup = SCENE_CGROUP;
 		ASSERT_EQ(0, scene_cgroup_max(64));
@@ -352,6 +406,11 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 		return;
 	}
 	REPORT_ADDS_UP(r);
+	EXPECT_EQ(variant->pieces, r.most_order >= 0);
+	if (variant->pieces) {
+		EXPECT_LT(r.most_order, r.order);
+		EXPECT_LE(PIECES_KB, r.usable);
+	}
 	if (variant->release) {
 		/* Of what was plugged, all but what user memory has parts of. */
 		EXPECT_LE(
@@ -363,6 +422,7 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 	}
 	if (!access(SCENE_RELEASE, F_OK) && variant->advice) {
 		EXPECT_NE(NULL, strstr(r.third, variant->advice));
+		WOULD_GIVE_WHAT_IS_FREE(r);
 	} else {
 		EXPECT_STREQ("", r.third);
 	}
@@ -534,7 +594,7 @@ TEST_F_TIMEOUT(bound, adds_up, 300)
 	if (access(SCENE_RELEASE, F_OK) || plugged != node) {
 		EXPECT_STREQ("", r.third);
 	} else {
-		EXPECT_NE(NULL, strstr(r.third, "1 would have prevented this"));
+		EXPECT_NE(NULL, strstr(r.third, "1 would have given "));
 	}
 	pressure_stop(grower);
 	for (i = s->nr - 1; i >= 0; i--) {

@@ -686,6 +686,48 @@ static int begin_grower(struct pressure *p, int pipes, int first_fd)
 	return 0;
 }
 
+/* Pipes that are to go again, and the other one of the last two. */
+#define MAX_HOLED 2048
+static struct {
+	int ends[MAX_HOLED][2];
+	int nr, keep;
+	unsigned long pages;
+} holed;
+
+/* Pages for two pipes by turns, so that those of each lie between the other's. */
+static long grow_holed(void)
+{
+	static char page[PAGE];
+	int fds[2], ret;
+
+	if (!holed.pages) {
+		if (holed.nr == MAX_HOLED)
+			return -ENOSPC;
+		ret = make_pipe(fds);
+		if (!ret)
+			ret = make_pipe(holed.ends[holed.nr]);
+		if (ret)
+			return ret;
+		holed.nr++;
+		holed.keep = fds[1];
+		holed.pages = MIB / PAGE;
+	}
+	holed.pages--;
+	if (write(holed.keep, page, PAGE) < 0 ||
+	    write(holed.ends[holed.nr - 1][1], page, PAGE) < 0)
+		return -errno;
+	return 2 * PAGE >> 10;
+}
+
+static void give_every_other(void)
+{
+	while (holed.nr) {
+		close(holed.ends[--holed.nr][0]);
+		close(holed.ends[holed.nr][1]);
+	}
+	holed.pages = 0;
+}
+
 static int begin_unmovable(struct pressure *p)
 {
 	p->fd = -1;
@@ -695,8 +737,11 @@ static int begin_unmovable(struct pressure *p)
 static long grow_unmovable(struct pressure *p)
 {
 	int fds[2], ret;
-	long n = p->fd < 0 ? 0 : fill_pipe(p->fd);
+	long n;
 
+	if (p->options.holes)
+		return grow_holed();
+	n = p->fd < 0 ? 0 : fill_pipe(p->fd);
 	if (n)
 		return n < 0 ? n : n >> 10;
 	ret = make_pipe(fds);
@@ -909,6 +954,8 @@ static long grow(struct pressure *p, const struct message *m)
 		    !shared->at_mark.v[PC_NS])
 			pressure_counters(&shared->at_mark);
 	}
+	if (p->options.holes)
+		give_every_other();
 	snapshot(shared);
 	return 0;
 }
@@ -1333,9 +1380,10 @@ bool scene_on_other_node(const struct scene *s)
 	return hr_block_node(s->blocks[0]) > 0;
 }
 
-int scene_ballast(struct scene *s, unsigned long leave_mib)
+static int fill_ordinary(struct scene *s, unsigned long leave_mib,
+			 const struct pressure_options *options)
 {
-	int ret = pressure_unmovable(&s->ballast, NULL);
+	int ret = pressure_unmovable(&s->ballast, options);
 	long kib = pressure_capacity_pages() * PAGE_KIB - leave_mib * MIB_KIB;
 	char path[64];
 
@@ -1350,6 +1398,18 @@ int scene_ballast(struct scene *s, unsigned long leave_mib)
 		ret = hr_write_file(path, "-1000");
 	}
 	return ret;
+}
+
+int scene_ballast(struct scene *s, unsigned long leave_mib)
+{
+	return fill_ordinary(s, leave_mib, NULL);
+}
+
+int scene_pieces(struct scene *s, unsigned long leave_mib)
+{
+	const struct pressure_options holes = { .holes = true };
+
+	return fill_ordinary(s, leave_mib, &holes);
 }
 
 unsigned long scene_anon_mib(unsigned int of_ordinary, unsigned long plug_mib)

@@ -91,7 +91,7 @@ void pressure_describe(const struct pressure_counters *delta, char *buf,
 struct pressure_options {
 	bool thp; /* anon: huge pages as far as there are any; else none */
 	bool mlock; /* anon */
-	bool holes; /* anon: each second page is given back when all is there */
+	bool holes; /* anon, unmovable: when all is there each second page goes */
 	bool loop; /* cache: a reader that goes on reading it all */
 	const char *cgroup; /* directory of the cgroup to be in, may be NULL */
 	bool nobody; /* grower: without any privilege once it is there */
@@ -283,6 +283,11 @@ int scene_online(struct scene *s, const char *keyword);
  * large machine as in a small one. 0, 1 or -errno, as from pressure_grow().
  */
 int scene_ballast(struct scene *s, unsigned long leave_mib);
+/*
+ * The same, and then half of it is given back in single pages: much is free, but
+ * in pieces between which nothing can be moved.
+ */
+int scene_pieces(struct scene *s, unsigned long leave_mib);
 /*
  * Memory of another node is the last step before a kill, by intention: what lies
  * here and is cheap to reclaim goes first, and nobody works ahead.
