@@ -5,11 +5,13 @@
 # are what runs in the guests; their lines "RESULT <key> <value>" are what the
 # table is made of. Last, what its administrator gets to see (harness/tour.c).
 #
-# Of what the kernel was lent it may keep a page, and with that a memory block.
+# Of what the kernel was lent in the second table it may keep a page, and with that
+# a memory block.
 #
 # Exit status as in guest.sh; 1 also if hot-removable memory did not all come
-# back, or data were lost. That online_kernel gives everything back now and then
-# is no failure.
+# back, data were lost, or, in the tour, nothing was lent or a memory block is not
+# whole again after that. That online_kernel gives everything back now and then is
+# no failure.
 #
 # Environment: as for guest.sh.
 set -eu
@@ -157,6 +159,11 @@ if [ $status -eq 0 ] && { [ "$(value $keyword back_mib)" != 1024 ] ||
 	failed=" $keyword" status=1
 fi
 if [ $status -eq 0 ] && { [ "$(value tour made)" = "" ] ||
+	[ "$(value tour partial)" = 0 ] ||
+	[ "$(value tour armed)" != "$(value tour blocks)" ] ||
+	[ "$(value tour boot_switched)" = 0 ] ||
+	[ "$(value tour returned)" != yes ] ||
+	[ "$(value tour released_kib)" != 0 ] ||
 	[ "$(value tour refused)" != yes ] ||
 	[ "$(value tour not_refused)" != yes ] ||
 	[ "$(value tour boot_offline)" != yes ] ||
