@@ -54,6 +54,8 @@
  * - no uevents: story, shadow, where the log has two lines a memory block
  * - policy 0 not looked at: policy.pages, 113 pageblocks are released at 0
  * - nothing is armed again: shadow, all 2,560 pages stay
+ * - what a switch gives up not counted as an event: race, 61,952 pages are released
+ *   by events, 2,560 by the memory blocks
  *
  * race needs that the memory in those blocks is locked and all there is: where one
  * had 4 MiB free and the rest could be evacuated, 14 and 6 switches succeeded.
@@ -1449,7 +1451,8 @@ TEST_F_TIMEOUT(race, with_hotplug, 300)
 			EXPECT_EQ(0, hr_block_write(s->blocks[i], "state",
 						    KEYWORD));
 	pressure_stop(&s->anon);
-	EXPECT_EQ(0, hr_check_invariants());
+	/* Also when what was lent went away, or was given up. */
+	NUMBERS_AGREE(s, &from);
 	for (i = 0; i < s->nr; i++) {
 		if (!hr_block_is(s->blocks[i], "hotremove", "no"))
 			continue;
