@@ -32,7 +32,8 @@
  * limit: who has no privileges and may not have more than a memory cgroup's limit
  * cannot make the kernel release much more. bound: nor who may not use that node.
  *
- * storm, race: numbers still agree after 16 growers of all kinds at once, and
+ * storm, race: numbers still agree after 16 growers of all kinds at once, with
+ * somebody who asks for 2 MiB at a time, for user space and for the kernel; and
  * after memory came and went, or changed sides, while it was released. A memory block
  * that the kernel may use does not come back while it needs memory (1 switch of 72
  * succeeds), so two others are full of locked memory: 26 of 49 to 43 of 81, all back.
@@ -1024,10 +1025,20 @@ TEST_F_TIMEOUT(bound, to_another_node, 300)
 #define STORM_KIB (64 * MIB_KIB)
 #define STORM_FILES 25000UL
 
+#define NR_HUGEPAGES "/proc/sys/vm/nr_hugepages"
+
+/* Who asks for 2 MiB at a time meanwhile: what was had, and what was not. */
+struct asker {
+	bool stop;
+	unsigned long rounds, pool, rings, no_rings;
+};
+
 FIXTURE(storm)
 {
 	struct scene s;
 	struct pressure growers[GROWERS];
+	struct asker *asker;
+	pid_t pid;
 };
 
 FIXTURE_VARIANT(storm)
@@ -1054,10 +1065,58 @@ static void stop_growers(struct pressure *growers)
 		pressure_stop(&growers[i]);
 }
 
+/* A pool of huge pages, for user space, and a ring, which is the kernel's. */
+static void ask_for_large(struct asker *asker)
+{
+	char nr[32];
+	int ring[2];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Rather a grower than this one, and rather this one than a stranger. */
+	hr_write_file("/proc/self/oom_score_adj", "900");
+	for (; !asker->stop; asker->rounds++) {
+		hr_write_file(NR_HUGEPAGES, "16");
+		if (hr_read_file(NR_HUGEPAGES, nr, sizeof(nr)) > 0)
+			asker->pool += atol(nr);
+		if (large_ring(ring))
+			asker->no_rings++;
+		else
+			asker->rings++;
+		close(ring[0]);
+		close(ring[1]);
+		hr_write_file(NR_HUGEPAGES, "0");
+		poll(NULL, 0, 20);
+	}
+	_exit(0);
+}
+
+static int start_asker(struct asker **asker, pid_t *pid)
+{
+	*asker = mmap(NULL, sizeof(**asker), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (*asker == MAP_FAILED)
+		return -errno;
+	*pid = fork();
+	if (!*pid)
+		ask_for_large(*asker);
+	return *pid < 0 ? -errno : 0;
+}
+
+static void stop_asker(struct asker *asker, pid_t *pid)
+{
+	if (*pid <= 0)
+		return;
+	asker->stop = true;
+	waitpid(*pid, NULL, 0);
+	*pid = 0;
+	hr_write_file(NR_HUGEPAGES, "0");
+}
+
 FIXTURE_TEARDOWN(storm)
 {
 	bool may_stay = self->s.may_stay;
 
+	stop_asker(self->asker, &self->pid);
 	stop_growers(self->growers);
 	scene_end(&self->s);
 	EXPECT_TRUE(!hr_return_blocks() || may_stay);
@@ -1091,6 +1150,7 @@ TEST_F_TIMEOUT(storm, of_growers, 300)
 		ASSERT_EQ(0, ret)
 		TH_LOG("grower %d: %s", i, pressure_why(&growers[i]));
 	}
+	ASSERT_EQ(0, start_asker(&self->asker, &self->pid));
 	start = now_ms();
 	for (i = 0; i < GROWERS; i++) {
 		target = i > 1 && i % 3 ? STORM_KIB : STORM_FILES;
@@ -1111,6 +1171,12 @@ TEST_F_TIMEOUT(storm, of_growers, 300)
 	TH_LOG("%d of %d done, %d killed, %d wait, after %lld ms; %lld pages released: %s",
 	       there, GROWERS, killed, waiting, now_ms() - start,
 	       to.v[PC_RELEASED], pressure_described(&from, &to));
+	stop_asker(self->asker, &self->pid);
+	TH_LOG("2 MiB at a time: %lu rounds, %lu for a pool, %lu rings, %lu failed",
+	       self->asker->rounds, self->asker->pool, self->asker->rings,
+	       self->asker->no_rings);
+	EXPECT_LT(0, self->asker->pool);
+	EXPECT_LT(0, self->asker->no_rings);
 	EXPECT_LT(from.v[PC_RELEASE], to.v[PC_RELEASE]);
 	NUMBERS_AGREE(s, &from);
 	stop_growers(growers);
@@ -1127,7 +1193,6 @@ TEST_F_TIMEOUT(storm, of_growers, 300)
 /* So many switches must succeed meanwhile, there and back. */
 #define ENOUGH_SWITCHES 20
 #define MAX_POISONED 16
-#define NR_HUGEPAGES "/proc/sys/vm/nr_hugepages"
 #ifndef MADV_SOFT_OFFLINE
 #define MADV_SOFT_OFFLINE 101
 #endif
