@@ -58,6 +58,10 @@
  * - what a switch gives up not counted as an event: race, 61,952 pages are released
  *   by events, 2,560 by the memory blocks
  *
+ * Seen failing with the test changed (release guest): policy.noio, at 1 from the
+ * beginning: 129 pages of the kernel in plugged blocks while it waits; race, where what
+ * failed hard is not taken back: 32 kB are still corrupted.
+ *
  * race needs that the memory in those blocks is locked and all there is: where one
  * had 4 MiB free and the rest could be evacuated, 14 and 6 switches succeeded.
  *
@@ -1193,6 +1197,9 @@ TEST_F_TIMEOUT(storm, of_growers, 300)
 /* So many switches must succeed meanwhile, there and back. */
 #define ENOUGH_SWITCHES 20
 #define MAX_POISONED 16
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON 100
+#endif
 #ifndef MADV_SOFT_OFFLINE
 #define MADV_SOFT_OFFLINE 101
 #endif
@@ -1203,6 +1210,7 @@ struct race {
 	unsigned long rounds[RACERS], done[RACERS];
 	unsigned long poisoned[MAX_POISONED];
 	int nr_poisoned;
+	unsigned long hard; /* of these, not softly */
 	long vmem_mib;
 	unsigned long back; /* switches that ended as they began */
 	unsigned long used_back; /* the same, of the blocks that are used */
@@ -1328,9 +1336,16 @@ static int fill_blocks(const struct scene *s, char **mem, size_t *mapped,
 	return nr;
 }
 
-/* Pages are taken out of use. */
+/* Who has a page that fails is told, and does not touch it. */
+static void told_of_poison(int sig)
+{
+	(void)sig;
+}
+
+/* Pages are taken out of use: by turns before they fail, and when they have. */
 static void race_poison(const struct scene *s, struct race *race)
 {
+	const bool hard = race->nr_poisoned % 2;
 	const size_t bytes = 8 << 20;
 	unsigned long pfn = 0;
 	char *mem, *at;
@@ -1338,6 +1353,7 @@ static void race_poison(const struct scene *s, struct race *race)
 	poll(NULL, 0, 300);
 	if (race->nr_poisoned == MAX_POISONED)
 		return;
+	signal(SIGBUS, told_of_poison);
 	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED)
@@ -1353,9 +1369,11 @@ static void race_poison(const struct scene *s, struct race *race)
 		    !hr_pfn_in_block(pfn, s->blocks[s->nr - 3]))
 			break;
 	}
-	if (at < mem + bytes && !madvise(at, 4096, MADV_SOFT_OFFLINE)) {
+	if (at < mem + bytes &&
+	    !madvise(at, 4096, hard ? MADV_HWPOISON : MADV_SOFT_OFFLINE)) {
 		race->poisoned[race->nr_poisoned++] = pfn;
 		race->done[3]++;
+		race->hard += hard;
 	}
 	munmap(mem, bytes);
 }
@@ -1488,10 +1506,11 @@ TEST_F_TIMEOUT(race, with_hotplug, 300)
 	end_race(race, self->racers);
 	TH_LOG("%d runs of %lu MiB, %d kills: %s", runs, grown / MIB_KIB / runs,
 	       kills, pressure_described(&from, &to));
-	TH_LOG("%lu of %lu removals, %lu of %lu resizes, %lu of %lu pools, %lu pages poisoned, %lu of %lu switches and %lu back",
+	TH_LOG("%lu of %lu removals, %lu of %lu resizes, %lu of %lu pools, %lu pages poisoned (%lu hard), %lu of %lu switches and %lu back",
 	       race->done[0], race->rounds[0], race->done[1],
 	       2 * race->rounds[1], race->done[2], race->rounds[2],
-	       race->done[3], race->done[4], race->rounds[4], race->back);
+	       race->done[3], race->hard, race->done[4], race->rounds[4],
+	       race->back);
 	EXPECT_LT(from.v[PC_RELEASE], to.v[PC_RELEASE]);
 	EXPECT_LT(0, race->done[0]);
 	EXPECT_LT(0, race->done[4]);
@@ -1504,8 +1523,12 @@ TEST_F_TIMEOUT(race, with_hotplug, 300)
 	EXPECT_EQ(0, wrong);
 	munmap(self->mem, self->mapped);
 	self->mem = NULL;
-	if (!access(UNPOISON, F_OK))
-		EXPECT_LT(0, race->done[3]);
+	if (!access(UNPOISON, F_OK)) {
+		EXPECT_LT(race->hard, race->done[3]);
+		EXPECT_LT(0, race->hard);
+		/* All of them can be used again. */
+		EXPECT_EQ(0, hr_meminfo_kb("HardwareCorrupted"));
+	}
 	/* Parts of memory blocks are taken by alloc_contig_range(). */
 	if (race->vmem_mib > 0) {
 		EXPECT_LT(0, race->done[1]);
