@@ -274,6 +274,7 @@ FIXTURE(in_use)
 FIXTURE_VARIANT(in_use)
 {
 	const char *load;
+	bool may_fit; /* what zram makes of it, beside all that is asked for */
 };
 
 #define LOAD(name)                        \
@@ -283,7 +284,10 @@ FIXTURE_VARIANT(in_use)
 	}
 LOAD(dirty);
 LOAD(ksm);
-LOAD(swap);
+FIXTURE_VARIANT_ADD(in_use, swap){
+	.load = "swap",
+	.may_fit = true,
+};
 LOAD(fork);
 LOAD(readers);
 
@@ -329,7 +333,8 @@ TEST_F_TIMEOUT(in_use, makes_room_and_stays_intact, 300)
 	TH_LOG("%s: %s", load_what(variant->load),
 	       pressure_described(&s->grower.shared->start,
 				  &s->grower.shared->last));
-	EXPECT_LT(0, delta.v[PC_EVACUATE_MIGRATED]);
+	if (!variant->may_fit)
+		EXPECT_LT(0, delta.v[PC_EVACUATE_MIGRATED]);
 	EXPECT_EQ(0, delta.v[PC_OOM_KILL]);
 	EXPECT_LT(rounds, load_rounds(&self->load));
 	pressure_stop(&s->grower);
