@@ -34,9 +34,10 @@
  * - requests without I/O do not wait for kswapd: room.noio, 4,104 calls of direct
  *   reclaim instead of 320 to 460
  *
- * Not seen failing: without the earlier low watermark (room: 32 stalls), without
- * hotremove_ordinary_short() (ping_pong: 299,470 pages moved for 324,311), which
- * only says something where both kinds of memory share a zone.
+ * Not seen failing: in_use and room.mthp, with anything undone; without the earlier low
+ * watermark (room: 32 stalls), without hotremove_ordinary_short() (ping_pong: 299,470
+ * pages moved for 324,311), which only says something where both kinds of memory share
+ * a zone.
  */
 #include <stdio.h>
 #include <stdlib.h>
