@@ -16,6 +16,8 @@ QEMU        ?= qemu-system-x86_64
 DEBUG       ?= 0
 ## what make check runs: test or variant:test, separated by commas; empty: all
 TESTS       ?=
+## 0: a test that failed is not run once more
+RETRY       ?= 1
 ## what make bench runs: rows of qemu-configs/bench or patterns (a,b*); empty: all
 BENCH       ?=
 ## factor on every time limit, for slow machines
@@ -32,7 +34,8 @@ run   := . harness/lib.sh;
 # make -s
 QUIET := $(findstring s,$(firstword -$(MAKEFLAGS)))
 
-export ACCEL BENCH BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET SERIES TESTS TIMEOUT_MUL V
+export ACCEL BENCH BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET RETRY SERIES TESTS \
+	TIMEOUT_MUL V
 # None of this is meant for the makefiles of the kernel.
 unexport MAKEFLAGS
 

@@ -261,10 +261,13 @@ static long class_kb(const struct report *r, const char *name)
 		EXPECT_LE((r).most_lines, 6);                                       \
 		/* Where all that is free can be used there is nothing to say. */   \
 		if (*(r).second) {                                                  \
-			EXPECT_LE(labs((r).zones - (r).free), SLACK_KB);            \
 			/* All zones that were in the report before agree. */       \
 			EXPECT_LT(0, (r).compared);                                 \
-			EXPECT_EQ(0, (r).differ);                                   \
+			/* While one fails kswapd goes on, and changes them. */     \
+			if (!(r).failures) {                                        \
+				EXPECT_EQ(0, (r).differ);                           \
+				EXPECT_LE(labs((r).zones - (r).free), SLACK_KB);    \
+			}                                                           \
 		} else {                                                            \
 			EXPECT_EQ(0, (r).zones);                                    \
 		}                                                                   \
