@@ -266,7 +266,8 @@ static long class_kb(const struct report *r, const char *name)
 			/* While one fails kswapd goes on, and changes them. */     \
 			if (!(r).failures) {                                        \
 				EXPECT_EQ(0, (r).differ);                           \
-				EXPECT_LE(labs((r).zones - (r).free), SLACK_KB);    \
+				EXPECT_LE(labs((r).zones - (r).free),               \
+					  SLACK_KB);                                \
 			}                                                           \
 		} else {                                                            \
 			EXPECT_EQ(0, (r).zones);                                    \

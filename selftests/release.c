@@ -539,9 +539,9 @@ TEST_F_TIMEOUT(shadow, a_released_block_stays, 300)
 	ASSERT_EQ(0, grow_until_released(grower, BLOCK_PAGES, 4 * LEAVE_MIB))
 	TH_LOG("%s", pressure_why(grower));
 	/* Nothing more is released before that is used up, which kswapd may delay. */
-	ASSERT_EQ(0, grow_until_released(grower,
-					 grower->shared->last.v[PC_RELEASED] + 1,
-					 8 * LEAVE_MIB))
+	ASSERT_EQ(0, grow_until_released(
+			     grower, grower->shared->last.v[PC_RELEASED] + 1,
+			     8 * LEAVE_MIB))
 	TH_LOG("%s", pressure_why(grower));
 	/* What it has of ordinary memory is no more needed. */
 	pressure_stop(&s->ballast);
