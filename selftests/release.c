@@ -976,6 +976,75 @@ TEST_F_TIMEOUT(limit, of_a_cgroup_is_one_here, 300)
 	NEARLY_ALL_COMES_BACK(s);
 }
 
+#define ROUNDS 4
+/* Of each two MiB that stays, and the rest is given back. */
+#define KEEP_KIB 128UL
+
+/*
+ * Nor time after time: who takes memory, gives most of it back, and leaves something in
+ * each pageblock, to take it again when user memory has filled what became free there,
+ * finds the same pageblocks again, not others. Without open_closed() another 40 MiB were
+ * released each round.
+ */
+TEST_F_TIMEOUT(limit, holds_time_after_time, 300)
+{
+	struct pressure_options in_group = { .cgroup = SCENE_CGROUP,
+					     .nobody = true };
+	struct pressure *keeper = &self->s.grower, *giver = &self->s.other;
+	const unsigned long uses_kib = (LIMIT_MIB - 12) * MIB_KIB;
+	struct scene *s = &self->s;
+	long released, most;
+	int partial, round;
+
+	if (hr_booted_with("nokmem"))
+		SKIP(return, "kernel memory is not charged");
+	if (scene_cgroup(s, "memory"))
+		SKIP(return, "needs CONFIG_MEMCG");
+	PLUG(s, KEYWORD, LIMIT_PLUG_MIB);
+	look_once(s, NULL);
+	ASSERT_EQ(0, charge_slabs());
+	ASSERT_EQ(0, scene_cgroup_max(LIMIT_MIB));
+	START(keeper, unmovable, &in_group);
+	/* An eighth of a pageblock may be user memory, and not be worth it. */
+	most = LIMIT_MIB * MIB_PAGES * 8 / 7 + LIMIT_PLUG_MIB * MIB_PAGES / 64 +
+	       4 * MIB_PAGES;
+	for (round = 0; round < ROUNDS; round++) {
+		ASSERT_EQ(0, hr_write_file(SCENE_RELEASE, "0"));
+		ASSERT_EQ(0, scene_ballast(s, LEAVE_MIB / 4))
+		TH_LOG("%s", pressure_why(&s->ballast));
+		ASSERT_EQ(0, hr_write_file(SCENE_RELEASE, "1"));
+		START(giver, unmovable, &in_group);
+		while (pressure_done(keeper) + pressure_done(giver) <
+		       uses_kib) {
+			ASSERT_EQ(0,
+				  pressure_grow(giver,
+						pressure_done(giver) +
+							2 * MIB_KIB - KEEP_KIB,
+						0, GROW_SECONDS))
+			TH_LOG("%s", pressure_why(giver));
+			ASSERT_EQ(0, pressure_grow(keeper,
+						   pressure_done(keeper) +
+							   KEEP_KIB,
+						   0, GROW_SECONDS))
+			TH_LOG("%s", pressure_why(keeper));
+		}
+		released = released_of(s, &partial, NULL);
+		TH_LOG("round %d: %lu KiB kept, %lu KiB to be given back, %ld pages released, at most %ld",
+		       round, pressure_done(keeper), pressure_done(giver),
+		       released, most);
+		EXPECT_LT(0, released);
+		EXPECT_GE(most, released);
+		pressure_stop(giver);
+		pressure_stop(&s->ballast);
+		pressure_stop(&s->anon);
+		/* What is free is closed; what is free there is taken first. */
+		poll(NULL, 0, 5000);
+		START(&s->anon, anon, (round + 1) * LIMIT_MIB, NULL);
+	}
+	EXPECT_EQ(0, pressure_check(&s->anon));
+	NEARLY_ALL_COMES_BACK(s);
+}
+
 /* ---- bound ----------------------------------------------------------------- */
 
 #define BOUND_PLUG_MIB 512UL
