@@ -1010,7 +1010,7 @@ TEST_F_TIMEOUT(limit, holds_time_after_time, 300)
 	       4 * MIB_PAGES;
 	for (round = 0; round < ROUNDS; round++) {
 		ASSERT_EQ(0, hr_write_file(SCENE_RELEASE, "0"));
-		ASSERT_EQ(0, scene_ballast(s, LEAVE_MIB / 4))
+		ASSERT_EQ(0, scene_ballast(s, LEAVE_MIB / 2))
 		TH_LOG("%s", pressure_why(&s->ballast));
 		ASSERT_EQ(0, hr_write_file(SCENE_RELEASE, "1"));
 		START(giver, unmovable, &in_group);
