@@ -19,15 +19,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -57,7 +62,7 @@ static const struct {
 	{ "bind", &opt.bind },	     { "cpuset", &opt.cpuset },
 	{ "memcg", &opt.memcg },     { "nofs", &opt.nofs },
 	{ "noio", &opt.noio },	     { "fit", &opt.fit },
-	{ "prefer", &opt.prefer },
+	{ "prefer", &opt.prefer },   { "orders", &opt.orders },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -873,23 +878,89 @@ static void run_idle(void)
 	end();
 }
 
+/* Each second piece is free: something to do for compaction. */
+#define FRAGMENT (256UL << 10)
+
+static char *fragment(size_t bytes)
+{
+	char *mem;
+	size_t i;
+
+	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED || madvise(mem, bytes, MADV_NOHUGEPAGE) ||
+	    madvise(mem, bytes, MADV_POPULATE_WRITE))
+		die(-errno, "%zu bytes", bytes);
+	for (i = 0; i < bytes; i += 2 * FRAGMENT)
+		if (madvise(mem + i, FRAGMENT, MADV_DONTNEED))
+			die(-errno, "let go of memory");
+	return mem;
+}
+
+/* As many as an io_uring takes: 2 MiB in one piece, twice. */
+#define RING_ENTRIES 32768
+#define RINGS 12
+#define RING_PAUSE_MS 5
+
+/*
+ * Somebody for whom direct compaction runs: asks for kernel memory of order 9,
+ * and gives it back, again and again.
+ */
+static pid_t ask_for_high_orders(void)
+{
+	struct io_uring_params params;
+	int fds[RINGS], i;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die(-errno, "fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		for (i = 0; i < RINGS; i++) {
+			memset(&params, 0, sizeof(params));
+			fds[i] = syscall(SYS_io_uring_setup, RING_ENTRIES,
+					 &params);
+			poll(NULL, 0, RING_PAUSE_MS);
+		}
+		for (i = 0; i < RINGS; i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
+		poll(NULL, 0, RING_PAUSE_MS);
+	}
+}
+
 /*
  * Kernel memory comes and goes, user memory comes and goes: what moves, and
  * what had to? Each round asks for more kernel memory than there is free
- * ordinary memory; the difference has to move.
+ * ordinary memory; the difference has to move. What compaction moves meanwhile
+ * counts as moved, but not as what had to.
  */
 static void run_pingpong(void)
 {
 	struct pressure_counters before, after, d;
 	long long moved = 0, had_to = 0, reclaimed = 0, need;
 	struct pressure grower, movable;
+	long daemon, direct, stalls;
 	int killed = 0, i;
+	pid_t asker = 0;
 
-	/* Compaction may join in. */
+	hold();
+	/* Ordinary memory with gaps: there is none other yet. */
+	if (opt.orders)
+		fragment(opt.orders << 20);
+	online();
+	stalls = hr_vmstat("compact_stall");
+	daemon = hr_vmstat("compact_daemon_migrate_scanned");
+	direct = hr_vmstat("compact_migrate_scanned");
+	/* The gaps are for direct compaction, before kcompactd closes them. */
+	if (opt.orders) {
+		asker = ask_for_high_orders();
+		poll(NULL, 0, 500);
+	}
 	if (hr_write_file("/proc/sys/vm/compaction_proactiveness", "100"))
 		die(-EIO, "compaction_proactiveness");
-	hold();
-	online();
 	for (i = 0; i < opt.rounds && !killed; i++) {
 		must(pressure_unmovable(&grower, NULL), &grower, "start");
 		pressure_counters(&before);
@@ -909,12 +980,23 @@ static void run_pingpong(void)
 		moved += d.v[PC_MIGRATED];
 		reclaimed += d.v[PC_PGSTEAL];
 	}
+	stalls = hr_vmstat("compact_stall") - stalls;
+	/* That of all includes the daemon's. */
+	daemon = hr_vmstat("compact_daemon_migrate_scanned") - daemon;
+	direct = hr_vmstat("compact_migrate_scanned") - direct - daemon;
+	if (asker) {
+		kill(asker, SIGKILL);
+		waitpid(asker, NULL, 0);
+	}
 	result("rounds", "%d", i - killed);
 	result("killed", "%s", killed ? "yes" : "no");
 	result("moved", "%lld", moved);
 	result("had_to_move", "%lld", had_to);
 	result("moved_ratio", "%.2f", had_to ? (double)moved / had_to : 0.0);
 	result("reclaimed", "%lld", reclaimed);
+	result("compact_stalls", "%ld", stalls);
+	result("compact_direct", "%ld", direct);
+	result("compact_daemon", "%ld", daemon);
 	end();
 }
 
@@ -1262,25 +1344,6 @@ static void result_locks(const char *work, struct held *held,
 			 locks[i].key);
 		result(key, "%.3f", held->mean_us[i] / measure->mean_us[i]);
 	}
-}
-
-/* Each second piece is free: something to do for compaction. */
-#define FRAGMENT (256UL << 10)
-
-static char *fragment(size_t bytes)
-{
-	char *mem;
-	size_t i;
-
-	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (mem == MAP_FAILED || madvise(mem, bytes, MADV_NOHUGEPAGE) ||
-	    madvise(mem, bytes, MADV_POPULATE_WRITE))
-		die(-errno, "%zu bytes", bytes);
-	for (i = 0; i < bytes; i += 2 * FRAGMENT)
-		if (madvise(mem + i, FRAGMENT, MADV_DONTNEED))
-			die(-errno, "let go of memory");
-	return mem;
 }
 
 #define MAX_PIPES 480
