@@ -15,6 +15,10 @@
  * memory, and reads the kernel's log. One control: a kill within a memory cgroup
  * says nothing of this, as the machine is not short.
  *
+ * mixed: user memory is in use, some of it anonymous, most of it page cache, and
+ * there is no room left for it. The kill comes when ordinary memory is the
+ * kernel's, and there is little that is free to be named.
+ *
  * pieces: half of ordinary memory is free, but in pieces that are smaller than what
  * is asked for, and between which nothing can be moved. That is what is said then.
  *
@@ -299,6 +303,7 @@ FIXTURE_VARIANT(report)
 	const char *blamed;
 	int (*grow)(struct pressure * p, const struct pressure_options *o);
 	bool cache; /* plugged memory is full of page cache */
+	bool mixed; /* everything is, and of anonymous memory: little is free */
 	bool mlock;
 	bool cma; /* instead of anything plugged */
 	bool far; /* on another node, and user memory is bound to this one */
@@ -328,6 +333,8 @@ REPORT(hotremove, HOTREMOVE, .grow = pressure_unmovable);
 REPORT(movable, MOVABLE, .grow = pressure_unmovable);
 REPORT(files, HOTREMOVE, .grow = pressure_files);
 REPORT(cache, HOTREMOVE, .grow = pressure_unmovable, .cache = true);
+REPORT(mixed, .keyword = "online_hotremove", .grow = pressure_unmovable,
+       .mixed = true);
 REPORT(mlock, HOTREMOVE, .grow = pressure_unmovable, .mlock = true);
 REPORT(rings, HOTREMOVE, .grow = pressure_rings);
 REPORT(pieces, HOTREMOVE, .grow = pressure_rings, .pieces = true);
@@ -358,11 +365,28 @@ FIXTURE_SETUP(report)
 		SKIP(return, "kernel memory is not charged");
 }
 
+/*
+ * Of a machine with 1776 MiB and 1024 MiB to plug, 880 MiB are mapped and 1200 MiB
+ * cache of files: as much of this one.
+ */
+static unsigned long mixed_anon_mib(void)
+{
+	unsigned long ordinary = hr_meminfo_kb("MemTotal") / MIB_KIB - PLUG_MIB;
+
+	return ordinary * 880 / 1776;
+}
+
+static unsigned long mixed_cache_mib(void)
+{
+	return hr_meminfo_kb("MemTotal") / MIB_KIB * 1200 / (1776 + 1024);
+}
+
 TEST_F_TIMEOUT(report, adds_up, 300)
 {
 	struct pressure_options options = { .mlock = variant->mlock };
 	struct scene *s = &self->s;
 	struct pressure *grower = &s->grower;
+	unsigned long capacity = 0;
 	struct report r;
 	int fd;
 
@@ -378,7 +402,9 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 		ASSERT_EQ(0, scene_cgroup(s, "memory"));
 	if (variant->far)
 		options.nodes = 1;
-	START(&s->anon, anon, 64, &options);
+	START(&s->anon, anon, variant->mixed ? mixed_anon_mib() : 64, &options);
+	if (variant->mixed)
+		START(&s->other, cache, mixed_cache_mib(), &options);
 	if (variant->cache) {
 		options.prefer = 1UL << hr_block_node(s->blocks[0]);
 		START(&s->other, cache, percent(PLUG_MIB, 50), &options);
@@ -392,6 +418,7 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 		ASSERT_EQ(0, scene_cgroup_max(64));
 	}
 	ASSERT_EQ(0, variant->grow(grower, &options));
+	capacity = pressure_capacity_pages() * PAGE_KIB;
 	fd = log_open();
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(1, pressure_grow(grower, NO_END, 0, GROW_SECONDS))
@@ -402,6 +429,23 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 	TH_LOG("%s", r.third);
 
 	ASSERT_LE(1, r.kills);
+	if (variant->mixed) {
+		TH_LOG("%zu MiB anon, %zu MiB cache, %lu MiB of the kernel (%lu %%)",
+		       s->anon.mib, s->other.mib,
+		       pressure_done(grower) / MIB_KIB,
+		       pressure_done(grower) * 100 / capacity);
+		/* Nobody is killed for what could be moved or reclaimed. */
+		EXPECT_GE(pressure_done(grower), percent(capacity, 90));
+		REPORT_ADDS_UP(r);
+		EXPECT_EQ(-1, r.most_order);
+		/* All else is the kernel's. */
+		EXPECT_EQ(r.unusable, class_kb(&r, "hot-removable") +
+					      class_kb(&r, "reserved"));
+		EXPECT_GE(percent(PLUG_MIB, 50) * MIB_KIB, r.unusable);
+		pressure_stop(&s->other);
+		ALL_COMES_BACK(s);
+		return;
+	}
 	if (variant->memcg) {
 		EXPECT_STREQ("", r.first);
 		EXPECT_STREQ("", r.third);
