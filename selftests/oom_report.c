@@ -41,6 +41,8 @@
  * Seen failing (numa guest): bound, with a grower that is not: nothing is on other
  * nodes, and those are usable; atomic, with the marks of everybody else. Pieces (release
  * guest), without the holes: too little is free.
+ *
+ * Not seen failing: mixed.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>

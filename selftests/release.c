@@ -38,6 +38,9 @@
  * that the kernel may use does not come back while it needs memory (1 switch of 72
  * succeeds), so two others are full of locked memory: 26 of 49 to 43 of 81, all back.
  *
+ * race, one at a time: the same for each racer alone, and for isolation that a signal
+ * ends, while memory is lent, closed and armed.
+ *
  * Everything that kernel memory is taken for between the first release and the
  * end of a test would be in the way: who looks has looked before, says nothing
  * meanwhile, and page_owner is off, which keeps the stacks it meets. look_once()
@@ -64,7 +67,12 @@
  * race needs that the memory in those blocks is locked and all there is: where one
  * had 4 MiB free and the rest could be evacuated, 14 and 6 switches succeeded.
  *
- * Not seen failing: without the memory block that is to be used up first (story:
+ * Seen failing with the test changed: race, one at a time, by what is newly released
+ * instead of by what is at the end: what was closed is opened again, and nothing is new.
+ * KernelAvailable in end was 99 and 100 % of what was had.
+ *
+ * Not seen failing: race, one at a time, with a kernel that is wrong; that 0 MiB are left in
+ * story. Nor: without the memory block that is to be used up first (story:
  * two memory blocks, opened twice), as the free lists go by address, too.
  */
 #include <errno.h>
@@ -384,6 +392,31 @@ static void look_once(struct scene *s, struct watch *w)
 		watch_read(w);
 }
 
+/*
+ * 0 MiB are left of what was plugged to `size_` MiB: not that it could be offlined, but
+ * that it is gone. What a stranger has a page of, if anything, is all that may be there.
+ */
+#define ALL_IS_UNPLUGGED(s, size_)                                             \
+	do {                                                                   \
+		long left_, block_ = hr_block_bytes() >> 20;                   \
+		int stay_ = 0, i_;                                             \
+                                                                               \
+		for (i_ = 0; i_ < (s)->nr; i_++)                               \
+			stay_ += !hr_block_is((s)->blocks[i_], "hotremove",    \
+					      "yes") &&                        \
+				 hr_block_is((s)->blocks[i_], "state",         \
+					     "online");                        \
+		EXPECT_TRUE(stay_ == 0 || (s)->may_stay);                      \
+		EXPECT_TRUE(!hr_return_blocks() || (s)->may_stay);             \
+		left_ = hr_vmem_size_mib("vm0") - (size_);                     \
+		TH_LOG("%ld MiB are left, of %d memory blocks", left_, stay_); \
+		EXPECT_GE(stay_ *block_, left_);                               \
+		if (!(s)->may_stay) {                                          \
+			EXPECT_EQ(0, left_);                                   \
+			EXPECT_EQ(0, hr_meminfo_kb("HotRemoveTotal"));         \
+		}                                                              \
+	} while (0)
+
 /* ---- story ----------------------------------------------------------------- */
 
 #define STORY_PLUG_MIB 1024UL
@@ -401,9 +434,10 @@ TEST_F_TIMEOUT(story, files_go_on, 900)
 	int partial, opened, i;
 	struct traced t;
 	struct watch w;
-	long bytes, there;
+	long bytes, there, size;
 	long long at_first;
 
+	size = hr_vmem_size_mib("vm0");
 	START(&s->anon, anon, scene_anon_mib(75, STORY_PLUG_MIB), NULL);
 	PLUG(s, KEYWORD, STORY_PLUG_MIB);
 	ASSERT_EQ(0, watch_open(&w));
@@ -477,6 +511,7 @@ TEST_F_TIMEOUT(story, files_go_on, 900)
 	ARMED_AGAIN(s, &w, &from, there);
 	EXPECT_REST();
 	NEARLY_ALL_COMES_BACK(s);
+	ALL_IS_UNPLUGGED(s, size);
 }
 
 /* ---- shadow ---------------------------------------------------------------- */
@@ -1266,7 +1301,9 @@ TEST_F_TIMEOUT(storm, of_growers, 300)
 
 #define RACE_PLUG_MIB 768UL
 #define RACE_MS 20000
-#define RACERS 6
+#define RACERS 7
+/* The last one would keep the others from what they do. */
+#define AT_ONCE 6
 #define MAX_HELD 512
 /* So many switches must succeed meanwhile, there and back. */
 #define ENOUGH_SWITCHES 20
@@ -1463,13 +1500,36 @@ static void unpoison(struct race *race)
 	}
 }
 
+/*
+ * A memory block that the kernel is lent of is isolated, and is what it was a moment
+ * later: a signal comes before it is empty.
+ */
+static void race_isolation(const struct scene *s, struct race *race)
+{
+	int block = s->blocks[race->rounds[6] % USED_BLOCKS];
+	int ret = hr_block_offline_usec(block, 200 + race->rounds[6] % 8 * 200);
+
+	race->done[6] += !!ret;
+	if (!ret)
+		hr_block_write(block, "state", KEYWORD);
+	poll(NULL, 0, 10);
+}
+
+static const struct racer {
+	const char *name;
+	void (*round)(const struct scene *s, struct race *race);
+} racers[RACERS] = {
+	{ "offline and online", race_blocks },
+	{ "virtio-mem, alloc_contig_range()", race_vmem },
+	{ "pools of huge pages", race_hugepages },
+	{ "poison", race_poison },
+	{ "switch", race_switch },
+	{ "switch of what is used", race_switch_used },
+	{ "isolation", race_isolation },
+};
+
 static pid_t start_racer(const struct scene *s, struct race *race, int i)
 {
-	static void (*const rounds[RACERS])(const struct scene *,
-					    struct race *) = {
-		race_blocks, race_vmem,	  race_hugepages,
-		race_poison, race_switch, race_switch_used,
-	};
 	pid_t pid = fork();
 
 	if (pid)
@@ -1479,7 +1539,7 @@ static pid_t start_racer(const struct scene *s, struct race *race, int i)
 	/* Between two growers, rather one of these than a stranger. */
 	hr_write_file("/proc/self/oom_score_adj", "900");
 	for (; !race->stop; race->rounds[i]++)
-		rounds[i](s, race);
+		racers[i].round(s, race);
 	_exit(0);
 }
 
@@ -1489,17 +1549,28 @@ static bool alive(pid_t pid)
 	return pid > 0 && !waitpid(pid, NULL, WNOHANG);
 }
 
-static void end_race(struct race *race, pid_t *racers)
+static struct race *new_race(void)
+{
+	struct race *race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1,
+				 0);
+
+	if (race != MAP_FAILED && hr_qmp_available())
+		race->vmem_mib = hr_vmem_size_mib("vm0");
+	return race;
+}
+
+static void end_race(struct race *race, pid_t *pids)
 {
 	int i;
 
-	if (!race)
+	if (!race || race == MAP_FAILED)
 		return;
 	race->stop = true;
 	for (i = 0; i < RACERS; i++) {
-		if (racers[i] > 0)
-			waitpid(racers[i], NULL, 0);
-		racers[i] = 0;
+		if (pids[i] > 0)
+			waitpid(pids[i], NULL, 0);
+		pids[i] = 0;
 	}
 	hr_write_file(NR_HUGEPAGES, "0");
 	unpoison(race);
@@ -1530,12 +1601,52 @@ static int switch_back(int block)
 	return ret;
 }
 
+/* Who takes memory out of the way may have been stopped half way. */
+#define ALL_IS_BACK_ONLINE(s, race)                                           \
+	do {                                                                  \
+		int i_;                                                       \
+                                                                              \
+		if ((race)->vmem_mib > 0)                                     \
+			EXPECT_EQ(0, hr_vmem_resize("vm0", (race)->vmem_mib,  \
+						    60));                     \
+		for (i_ = 0; i_ < (s)->nr; i_++)                              \
+			if (hr_block_is((s)->blocks[i_], "state", "offline")) \
+				EXPECT_EQ(0,                                  \
+					  hr_block_write((s)->blocks[i_],     \
+							 "state", KEYWORD));  \
+	} while (0)
+
+/* What was given up to the kernel is hot-removable again, or in use. */
+#define ALL_SIDES_COME_BACK(s)                                                \
+	do {                                                                  \
+		int i_, ret_, stay_ = 0;                                      \
+                                                                              \
+		for (i_ = 0; i_ < (s)->nr; i_++) {                            \
+			if (!hr_block_is((s)->blocks[i_], "hotremove", "no")) \
+				continue;                                     \
+			ret_ = switch_back((s)->blocks[i_]);                  \
+			TH_LOG("memory%d is switched back: %s",               \
+			       (s)->blocks[i_], strerror(-ret_));             \
+			EXPECT_TRUE(!ret_ || ret_ == -EBUSY);                 \
+			stay_ += !!ret_;                                      \
+		}                                                             \
+		if (!stay_) {                                                 \
+			NEARLY_ALL_COMES_BACK(s);                             \
+			break;                                                \
+		}                                                             \
+		/* It is the kernel's now, and does not go. */                \
+		(s)->may_stay = true;                                         \
+		EXPECT_GE(STRANGERS_PAGES,                                    \
+			  scene_wait_armed(ARM_SECONDS, NULL));               \
+		EXPECT_EQ(0, hr_check_invariants());                          \
+	} while (0)
+
 TEST_F_TIMEOUT(race, with_hotplug, 300)
 {
 	struct scene *s = &self->s;
 	struct pressure_counters from, to;
 	unsigned long want, grown = 0;
-	int i, ret, kills = 0, runs = 0, stay = 0;
+	int i, ret, kills = 0, runs = 0;
 	struct race *race;
 	size_t wrong = 0;
 	long long end;
@@ -1548,12 +1659,9 @@ TEST_F_TIMEOUT(race, with_hotplug, 300)
 	       s->blocks[1], self->nr_held);
 	ASSERT_LT(0, self->nr_held);
 	START(&s->anon, anon, 64, NULL);
-	race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	race = new_race();
 	ASSERT_NE(MAP_FAILED, race);
 	self->race = race;
-	if (hr_qmp_available())
-		race->vmem_mib = hr_vmem_size_mib("vm0");
 	pressure_counters(&from);
 	ASSERT_EQ(0, scene_release(s, "1"));
 	want = pressure_capacity_pages() * PAGE_KIB;
@@ -1562,7 +1670,7 @@ TEST_F_TIMEOUT(race, with_hotplug, 300)
 	     now_ms() < end || (race->used_back < ENOUGH_SWITCHES &&
 				now_ms() < end + 2 * RACE_MS);
 	     runs++) {
-		for (i = 0; i < RACERS; i++)
+		for (i = 0; i < AT_ONCE; i++)
 			if (!alive(self->racers[i]))
 				self->racers[i] = start_racer(s, race, i);
 		START(&s->grower, unmovable, NULL);
@@ -1604,34 +1712,73 @@ TEST_F_TIMEOUT(race, with_hotplug, 300)
 		EXPECT_EQ(0, hr_meminfo_kb("HardwareCorrupted"));
 	}
 	/* Parts of memory blocks are taken by alloc_contig_range(). */
-	if (race->vmem_mib > 0) {
+	if (race->vmem_mib > 0)
 		EXPECT_LT(0, race->done[1]);
-		EXPECT_EQ(0, hr_vmem_resize("vm0", race->vmem_mib, 60));
-	}
-	for (i = 0; i < s->nr; i++)
-		if (hr_block_is(s->blocks[i], "state", "offline"))
-			EXPECT_EQ(0, hr_block_write(s->blocks[i], "state",
-						    KEYWORD));
+	ALL_IS_BACK_ONLINE(s, race);
 	pressure_stop(&s->anon);
 	/* Also when what was lent went away, or was given up. */
 	NUMBERS_AGREE(s, &from);
-	for (i = 0; i < s->nr; i++) {
-		if (!hr_block_is(s->blocks[i], "hotremove", "no"))
-			continue;
-		ret = switch_back(s->blocks[i]);
-		TH_LOG("memory%d is switched back: %s", s->blocks[i],
-		       strerror(-ret));
-		EXPECT_TRUE(!ret || ret == -EBUSY);
-		stay += !!ret;
+	ALL_SIDES_COME_BACK(s);
+}
+
+/*
+ * The same, one after the other, so that what one does is not hidden by another
+ * one: who switches last, as what it gives up may not come back. Whether a
+ * racer had success in so short a time is chance; that memory was lent is not.
+ */
+#define ALONE_PLUG_MIB 768UL
+#define ALONE_LEAVE_MIB 48UL
+#define ALONE_ARM_SECONDS 5
+/* More than a racer can take out of the way or give up to the kernel. */
+#define ALONE_KIB ((ALONE_LEAVE_MIB + 288UL) * MIB_KIB)
+
+TEST_F_TIMEOUT(race, with_one_at_a_time, 300)
+{
+	static const int order[] = { 0, 1, 2, 3, 6, 4 };
+	struct scene *s = &self->s;
+	struct pressure_counters from, before, to, delta;
+	struct race *race;
+	long long start;
+	size_t n;
+	int ret, i;
+
+	PLUG(s, KEYWORD, ALONE_PLUG_MIB);
+	look_once(s, NULL);
+	ASSERT_EQ(0, scene_ballast(s, ALONE_LEAVE_MIB))
+	TH_LOG("%s", pressure_why(&s->ballast));
+	race = new_race();
+	ASSERT_NE(MAP_FAILED, race);
+	self->race = race;
+	pressure_counters(&from);
+	ASSERT_EQ(0, scene_release(s, "1"));
+	for (n = 0; n < sizeof(order) / sizeof(*order); n++) {
+		i = order[n];
+		/* From the beginning, if nobody else has something of it. */
+		scene_wait_armed(ALONE_ARM_SECONDS, NULL);
+		start = now_ms();
+		pressure_counters(&before);
+		START(&s->grower, unmovable, NULL);
+		race->stop = false;
+		self->racers[i] = start_racer(s, race, i);
+		ret = pressure_grow(&s->grower, ALONE_KIB, 0, GROW_SECONDS);
+		ASSERT_LE(0, ret)
+		TH_LOG("%s", pressure_why(&s->grower));
+		pressure_counters(&to);
+		/* And while it is closed and armed again. */
+		pressure_stop(&s->grower);
+		poll(NULL, 0, 3000);
+		end_race(race, self->racers);
+		ALL_IS_BACK_ONLINE(s, race);
+		NUMBERS_AGREE(s, &from);
+		pressure_delta(&before, &to, &delta);
+		TH_LOG("%s: %lu of %lu, in %lld ms; %lld pageblocks released, %lld pages at the end, %s",
+		       racers[i].name, race->done[i], race->rounds[i],
+		       now_ms() - start, delta.v[PC_RELEASE], to.v[PC_RELEASED],
+		       ret ? "killed" : "all there");
+		EXPECT_LT(0, to.v[PC_RELEASED]);
+		EXPECT_LT(0, race->rounds[i]);
 	}
-	if (!stay) {
-		NEARLY_ALL_COMES_BACK(s);
-		return;
-	}
-	/* It is the kernel's now, and does not go. */
-	s->may_stay = true;
-	EXPECT_GE(STRANGERS_PAGES, scene_wait_armed(ARM_SECONDS, NULL));
-	EXPECT_EQ(0, hr_check_invariants());
+	ALL_SIDES_COME_BACK(s);
 }
 
 /*
@@ -1668,8 +1815,9 @@ TEST_F_TIMEOUT(end, of_all_that_can_be_lent, 600)
 	       available / (long)MIB_KIB, available * 100 / had);
 	TH_LOG("%s", pressure_described(&from, &grower->shared->last));
 	EXPECT_LE(pressure_verdict_ms(grower), VERDICT_MS);
-	EXPECT_GE(available, percent(had, 90));
-	EXPECT_LE(available, percent(had, 110));
+	/* Seen: 99 and 100. */
+	EXPECT_GE(available, percent(had, 95));
+	EXPECT_LE(available, percent(had, 105));
 	t = read_trace();
 	TH_LOG("%ld pages of %d memory blocks, which were opened %d times",
 	       t.pages, t.blocks, t.opened);
