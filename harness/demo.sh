@@ -154,7 +154,7 @@ if [ $status -eq 0 ] && { [ "$(value $keyword back_mib)" != 1024 ] ||
 	[ "$(value $keyword intact)" != yes ] ||
 	[ "$(value $keyword dimm)" != gone ] ||
 	[ "$(value story-$keyword killed)" != no ] ||
-	[ "$(value story-$keyword left_mib)" -gt 128 ] ||
+	[ "$(value story-$keyword left_mib)" != 0 ] ||
 	[ "$(value story-$keyword intact)" != yes ]; }; then
 	failed=" $keyword" status=1
 fi
@@ -167,6 +167,7 @@ if [ $status -eq 0 ] && { [ "$(value tour made)" = "" ] ||
 	[ "$(value tour refused)" != yes ] ||
 	[ "$(value tour not_refused)" != yes ] ||
 	[ "$(value tour boot_offline)" != yes ] ||
+	[ "$(value tour in_use_refused)" != yes ] ||
 	[ "$(value tour intact)" != yes ]; }; then
 	failed=" tour" status=1
 fi

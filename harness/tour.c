@@ -100,13 +100,39 @@ static void make_files(const char *policy)
 	result(ret ? "killed_at" : "made", "%lu", pressure_done(files));
 }
 
+/* Given back to the kernel, which then has something there: refused, by name. */
+static void refuse_in_use(int block)
+{
+	unsigned long files;
+	int ret;
+
+	show("echo online_kernel >memory%d/state; cat memory%d/hotremove",
+	     block, block);
+	ret = pressure_files(&scene.grower, NULL);
+	for (files = 20000;
+	     !ret && files <= 200000 && hr_unmovable_pages(block) <= 0;
+	     files += 20000)
+		ret = pressure_grow(&scene.grower, files, 0, GROW_SECONDS);
+	if (ret)
+		die(ret, "files: %s", pressure_why(&scene.grower));
+	tell("  the kernel puts something there");
+	show("echo online_hotremove >memory%d/state; cat memory%d/hotremove",
+	     block, block);
+	show("dmesg | grep -o 'stays ordinary.*' | tail -n 1");
+	result("in_use_refused", "%s",
+	       hr_block_is(block, "hotremove", "no") ? "yes" : "NO");
+	pressure_stop(&scene.grower);
+}
+
 /*
- * Make what was there at boot removable, as far as the kernel does not sit in it;
- * remove a block of that, and make all of it what it was.
+ * Make what was there at boot removable, as far as it is of one zone, without holes,
+ * and the kernel does not sit in it; remove a block of that, and make all of it what
+ * it was.
  */
 static void switch_boot_memory(void)
 {
 	int blocks[64], nr, boot[64], nr_boot = 0, i, j, any = -1, switched = 0;
+	int first = -1;
 
 	nr = hr_blocks_in_state("online", blocks, 64);
 	for (i = 0; i < nr; i++) {
@@ -119,6 +145,8 @@ static void switch_boot_memory(void)
 		show("echo online_hotremove >memory%d/state; cat memory%d/hotremove",
 		     boot[i], boot[i]);
 		if (hr_block_is(boot[i], "hotremove", "yes")) {
+			if (first < 0)
+				first = boot[i];
 			any = boot[i];
 			switched++;
 		}
@@ -131,6 +159,8 @@ static void switch_boot_memory(void)
 		result("boot_offline", "%s",
 		       hr_block_is(any, "state", "offline") ? "yes" : "NO");
 	}
+	if (first >= 0)
+		refuse_in_use(first);
 	for (i = 0; i < nr_boot; i++)
 		hr_block_write(boot[i], "state", "online_kernel");
 }
@@ -213,7 +243,7 @@ int main(int argc, char **argv)
 	refuse_pinned();
 
 	tell(" ");
-	tell("What was there at boot becomes removable, but for where the kernel sits:");
+	tell("What was there at boot becomes removable, but for blocks of two zones or with holes:");
 	switch_boot_memory();
 
 	ret = hr_return_blocks();
