@@ -1315,11 +1315,11 @@ TEST_F_TIMEOUT(storm, of_growers, 300)
 #define MADV_SOFT_OFFLINE 101
 #endif
 #define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
+#define KPF_HWPOISON (1ULL << 19) /* of /proc/kpageflags */
 
 struct race {
 	bool stop;
 	unsigned long rounds[RACERS], done[RACERS];
-	unsigned long poisoned[MAX_POISONED];
 	int nr_poisoned;
 	unsigned long hard; /* of these, not softly */
 	long vmem_mib;
@@ -1473,7 +1473,8 @@ static void race_poison(const struct scene *s, struct race *race)
 	/* With such a page a block comes not online again, nor is it switched. */
 	for (at = mem; at < mem + bytes; at += 4096) {
 		pfn = hr_virt_to_pfn(at);
-		if (!hr_pfn_in_block(pfn, s->blocks[0]) &&
+		/* 0: it is on its way. */
+		if (pfn && !hr_pfn_in_block(pfn, s->blocks[0]) &&
 		    !hr_pfn_in_block(pfn, s->blocks[1]) &&
 		    !hr_pfn_in_block(pfn, s->blocks[s->nr - 1]) &&
 		    !hr_pfn_in_block(pfn, s->blocks[s->nr - 2]) &&
@@ -1482,21 +1483,35 @@ static void race_poison(const struct scene *s, struct race *race)
 	}
 	if (at < mem + bytes &&
 	    !madvise(at, 4096, hard ? MADV_HWPOISON : MADV_SOFT_OFFLINE)) {
-		race->poisoned[race->nr_poisoned++] = pfn;
+		race->nr_poisoned++;
 		race->done[3]++;
 		race->hard += hard;
 	}
 	munmap(mem, bytes);
 }
 
-static void unpoison(struct race *race)
+/* By their flags: what was looked up may have moved before it was poisoned. */
+static void unpoison(void)
 {
-	char pfn[32];
+	static uint64_t flags[32768];
+	int blocks[64], nr = hr_blocks_in_state("online", blocks, 64), i;
+	unsigned long pfn, end, at, n;
+	char text[32];
 
-	while (race->nr_poisoned) {
-		snprintf(pfn, sizeof(pfn), "0x%lx",
-			 race->poisoned[--race->nr_poisoned]);
-		hr_write_file(UNPOISON, pfn);
+	for (i = 0; i < nr; i++) {
+		pfn = hr_block_pfn(blocks[i]);
+		end = pfn + hr_block_pages();
+		for (; pfn < end; pfn += n) {
+			n = end - pfn < 32768 ? end - pfn : 32768;
+			if (hr_kpageflags(pfn, n, flags))
+				break;
+			for (at = 0; at < n; at++) {
+				if (!(flags[at] & KPF_HWPOISON))
+					continue;
+				snprintf(text, sizeof(text), "0x%lx", pfn + at);
+				hr_write_file(UNPOISON, text);
+			}
+		}
 	}
 }
 
@@ -1573,7 +1588,7 @@ static void end_race(struct race *race, pid_t *pids)
 		pids[i] = 0;
 	}
 	hr_write_file(NR_HUGEPAGES, "0");
-	unpoison(race);
+	unpoison();
 }
 
 FIXTURE_TEARDOWN(race)
