@@ -1077,6 +1077,7 @@ TEST_F_TIMEOUT(limit, holds_time_after_time, 300)
 		START(&s->anon, anon, (round + 1) * LIMIT_MIB, NULL);
 	}
 	EXPECT_EQ(0, pressure_check(&s->anon));
+	pressure_stop(&s->anon);
 	NEARLY_ALL_COMES_BACK(s);
 }
 
