@@ -477,7 +477,8 @@ TEST_F_TIMEOUT(peace, nothing_happens_without_need, 120)
 	TH_LOG("%zu MiB of user memory, %lld MiB of ordinary memory free: %s",
 	       s->anon.mib, to.v[PC_FREE_ORDINARY] / MIB_PAGES,
 	       pressure_described(&from, &to));
-	EXPECT_LE(delta.v[PC_EVACUATE_BLOCKS], 0);
+	/* None for single pages: kswapd may vacate one for a larger piece. */
+	EXPECT_GE(2, delta.v[PC_EVACUATE_BLOCKS]);
 	EXPECT_EQ(0, pressure_stalls(&delta));
 	EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
 	EXPECT_REST();

@@ -446,6 +446,7 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 		EXPECT_EQ(-1, r.most_order);
 		/* All else is the kernel's. */
 		EXPECT_EQ(r.unusable, class_kb(&r, "hot-removable") +
+					      class_kb(&r, "in CMA") +
 					      class_kb(&r, "reserved"));
 		EXPECT_GE(percent(PLUG_MIB, 50) * MIB_KIB, r.unusable);
 		pressure_stop(&s->other);
