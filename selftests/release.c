@@ -304,10 +304,12 @@ static long by_events(const struct pressure_counters *from)
 
 	pressure_counters(&now);
 	pressure_delta(from, &now, &delta);
-	return (delta.v[PC_RELEASE] - delta.v[PC_REARM]) * BLOCK_PAGES;
+	/* Strangers may have kept something released before that. */
+	return from->v[PC_RELEASED] +
+	       (delta.v[PC_RELEASE] - delta.v[PC_REARM]) * BLOCK_PAGES;
 }
 
-/* All numbers about what is released now agree; `from`: none was then. */
+/* All numbers about what is released now agree. */
 #define NUMBERS_AGREE(s, from)                                               \
 	do {                                                                 \
 		long long deadline_ = hr_deadline(5);                        \
