@@ -41,6 +41,9 @@
  * race, one at a time: the same for each racer alone, and for isolation that a signal
  * ends, while memory is lent, closed and armed.
  *
+ * sides: memory blocks that are lent are given up to the kernel while it takes more, and
+ * switched back, round after round.
+ *
  * Everything that kernel memory is taken for between the first release and the
  * end of a test would be in the way: who looks has looked before, says nothing
  * meanwhile, and page_owner is off, which keeps the stacks it meets. look_once()
@@ -761,6 +764,7 @@ SCENE(parts);
 RELEASE_SETUP_ONE_NODE(parts, PARTS_PLUG_MIB);
 
 #define KPF_LRU (1ULL << 5)
+#define KPF_BUDDY (1ULL << 10)
 
 /* Pageblocks of plugged memory that no user has a page of. */
 static long unused_pageblocks(const struct scene *s)
@@ -1606,9 +1610,9 @@ FIXTURE_TEARDOWN(race)
 }
 
 /* Once what the kernel has in it is gone; what a stranger has may stay. */
-static int switch_back(int block)
+static int switch_back(int block, unsigned int seconds)
 {
-	long long deadline = hr_deadline(ARM_SECONDS / 3);
+	long long deadline = hr_deadline(seconds);
 	int ret;
 
 	while ((ret = hr_block_write(block, "state", KEYWORD)) == -EBUSY &&
@@ -1642,7 +1646,7 @@ static int switch_back(int block)
 		for (i_ = 0; i_ < (s)->nr; i_++) {                            \
 			if (!hr_block_is((s)->blocks[i_], "hotremove", "no")) \
 				continue;                                     \
-			ret_ = switch_back((s)->blocks[i_]);                  \
+			ret_ = switch_back((s)->blocks[i_], ARM_SECONDS / 3); \
 			TH_LOG("memory%d is switched back: %s",               \
 			       (s)->blocks[i_], strerror(-ret_));             \
 			EXPECT_TRUE(!ret_ || ret_ == -EBUSY);                 \
@@ -1800,7 +1804,7 @@ TEST_F_TIMEOUT(race, with_one_at_a_time, 300)
 }
 
 /*
- * Until everything is used up: was that to be foreseen? Last, because something may
+ * Until everything is used up: was that to be foreseen? Late, because something may
  * stay released.
  */
 SCENE(end);
@@ -1845,6 +1849,119 @@ TEST_F_TIMEOUT(end, of_all_that_can_be_lent, 600)
 	ARMED_AGAIN(s, &w, &from, there);
 	EXPECT_REST();
 	NEARLY_ALL_COMES_BACK(s);
+}
+
+/*
+ * ---- sides ------------------------------------------------------------------
+ * Last, because memory blocks may stay on the other side.
+ */
+
+#define SIDES_PLUG_MIB 512UL
+#define SIDES_LEAVE_MIB 48UL
+#define SIDES_ROUNDS 3
+#define SIDES_BACK_SECONDS 3
+/* Of four memory blocks. */
+#define SIDES_ENOUGH 5
+#define MIB_PER_BLOCK (hr_block_bytes() >> 20)
+
+SCENE(sides);
+RELEASE_SETUP_ONE_NODE(sides, SIDES_PLUG_MIB);
+
+/* A memory block of which something is lent, or -1. */
+static int lent_block(const struct scene *s)
+{
+	char is[64];
+	int i;
+
+	for (i = 0; i < s->nr; i++)
+		if (!hr_block_read(s->blocks[i], "hotremove", is, sizeof(is)) &&
+		    !strncmp(is, "partial", strlen("partial")))
+			return s->blocks[i];
+	return -1;
+}
+
+/* Pages that are neither free nor user memory. */
+static long kernel_pages(int block)
+{
+	unsigned long nr = hr_block_pages(), i;
+	uint64_t *flags = malloc(nr * sizeof(*flags));
+	long found = 0;
+
+	if (!flags || hr_kpageflags(hr_block_pfn(block), nr, flags))
+		found = -EIO;
+	else
+		for (i = 0; i < nr; i++)
+			found += !(flags[i] & (KPF_LRU | KPF_BUDDY));
+	free(flags);
+	return found;
+}
+
+/*
+ * What is lent changes sides at that moment, memory block after memory block, and comes
+ * back, round after round. That it is given up succeeds whatever the kernel has in it. The
+ * way back is refused for what strangers keep there, and for nothing else.
+ */
+TEST_F_TIMEOUT(sides, are_changed_while_lent, 300)
+{
+	struct scene *s = &self->s;
+	struct pressure *grower = &s->grower;
+	int given = 0, back = 0, refused = 0, round, block, i, ret;
+	struct pressure_counters from;
+	unsigned long hotremove;
+
+	PLUG(s, KEYWORD, SIDES_PLUG_MIB);
+	look_once(s, NULL);
+	pressure_counters(&from);
+	for (round = 0; round < SIDES_ROUNDS; round++) {
+		ASSERT_EQ(0, hr_write_file(SCENE_RELEASE, "0"));
+		ASSERT_EQ(0, scene_ballast(s, SIDES_LEAVE_MIB))
+		TH_LOG("%s", pressure_why(&s->ballast));
+		ASSERT_EQ(0, scene_release(s, "1"));
+		hotremove = hr_meminfo_kb("HotRemoveTotal") / MIB_KIB;
+		START(grower, unmovable, NULL);
+		/* All but half of a memory block, lest somebody be killed. */
+		ASSERT_EQ(0, pressure_grow_begin(grower,
+						 (SIDES_LEAVE_MIB + hotremove -
+						  MIB_PER_BLOCK / 2) *
+							 MIB_KIB,
+						 0));
+		while ((ret = pressure_grow_end(grower, 0)) == -ETIMEDOUT) {
+			block = lent_block(s);
+			if (block < 0)
+				continue;
+			EXPECT_EQ(0, hr_block_write(block, "state",
+						    "online_kernel"));
+			EXPECT_TRUE(hr_block_is(block, "hotremove", "no"));
+			given++;
+		}
+		EXPECT_EQ(0, ret)
+		TH_LOG("%s", pressure_why(grower));
+		NUMBERS_AGREE(s, &from);
+		pressure_stop(grower);
+		pressure_stop(&s->ballast);
+		for (i = 0; i < s->nr; i++) {
+			block = s->blocks[i];
+			if (!hr_block_is(block, "hotremove", "no"))
+				continue;
+			ret = switch_back(block, SIDES_BACK_SECONDS);
+			back += !ret;
+			refused += !!ret;
+			if (!ret) {
+				EXPECT_TRUE(
+					hr_block_is(block, "hotremove", "yes"));
+				continue;
+			}
+			EXPECT_EQ(-EBUSY, ret);
+			EXPECT_TRUE(hr_block_is(block, "hotremove", "no"));
+			EXPECT_LT(0, kernel_pages(block));
+		}
+		NUMBERS_AGREE(s, &from);
+		TH_LOG("round %d: %lu MiB hot-removable before, %d given up so far, %d of them back, %d times not",
+		       round, hotremove, given, back, refused);
+	}
+	EXPECT_LE(SIDES_ENOUGH, given);
+	EXPECT_LE(SIDES_ENOUGH / 2, back);
+	ALL_SIDES_COME_BACK(s);
 }
 
 TEST_HARNESS_MAIN
