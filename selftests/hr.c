@@ -1014,7 +1014,7 @@ struct zone_view {
 	int node;
 	char name[16];
 	/* /proc/zoneinfo */
-	long spanned, present, managed, hotremove, released;
+	long spanned, present, managed, hotremove, released, open;
 	long nr_free_pages, nr_free_cma, nr_free_hotremove;
 	/* /proc/pagetypeinfo */
 	long listed, listed_cma, listed_hotremove;
@@ -1067,6 +1067,7 @@ static void read_zoneinfo(struct memory_view *m)
 				{ "managed", &z->managed },
 				{ "hotremove", &z->hotremove },
 				{ "released", &z->released },
+				{ "open", &z->open },
 				{ "nr_free_pages", &z->nr_free_pages },
 				{ "nr_free_cma", &z->nr_free_cma },
 				{ "nr_free_hotremove", &z->nr_free_hotremove },
@@ -1238,13 +1239,15 @@ static long check_zone(const struct zone_view *z, long pageblock_pages,
 	if (z->released < 0 || z->released > z->hotremove)
 		bad += broken(show, z, "released above hotremove", z->released,
 			      z->hotremove);
-	/* Of what is released, some may have its home type again. */
-	if (z->blocks_hotremove * pageblock_pages > z->hotremove ||
-	    z->blocks_hotremove * pageblock_pages < z->hotremove - z->released)
+	if (z->open < 0 || z->open > z->released)
+		bad += broken(show, z, "open above released", z->open,
+			      z->released);
+	/* What is released and not open has its home type again. */
+	if (z->blocks_hotremove * pageblock_pages != z->hotremove - z->open)
 		bad += broken(show, z,
-			      "pages in HotRemove pageblocks, hotremove",
+			      "pages in HotRemove pageblocks, hotremove - open",
 			      z->blocks_hotremove * pageblock_pages,
-			      z->hotremove);
+			      z->hotremove - z->open);
 	if (z->capped)
 		return bad;
 	if (z->listed != z->nr_free_pages)

@@ -103,7 +103,7 @@ static void add_zone_line(struct report *r, const char *line)
 	static char zone[64], last[64];
 	static int lines;
 	long free, ordinary, hotremove, cma, highatomic;
-	const char *at = strstr(line, "usable: ");
+	const char *at = strstr(line, "usable: "), *needs;
 	int i, node = -1, n = 0;
 
 	if (!r->zones)
@@ -115,7 +115,9 @@ static void add_zone_line(struct report *r, const char *line)
 		r->most_lines = lines;
 
 	at += strlen("usable: ");
-	if (!r->needs_min && sscanf(at, "needs min:%ldkB", &free) == 1) {
+	needs = strstr(at, "needs min:");
+	if (!r->needs_min && needs &&
+	    sscanf(needs, "needs min:%ldkB", &free) == 1) {
 		r->needs_min = free;
 		sscanf(line, "Node %d %15s", &node, zone);
 		r->zone_min = hr_zoneinfo(node, zone, "min") * PAGE_KIB;
@@ -492,23 +494,20 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 
 /*
  * What is free by the zones: kB that who is bound to `node` must not use because it
- * is elsewhere, and kB that are for movable pages only. Where that is so of a whole
- * zone it is what counts, wherever the zone is.
+ * is elsewhere, and kB of the node itself that are for movable pages only.
  */
 static long free_elsewhere_kb(int node, long *hotremove_kb)
 {
 	static const char *const zones[] = { "DMA", "DMA32", "Normal" };
-	long elsewhere = 0, hotremove = 0, present, of_these;
+	long elsewhere = 0, hotremove = 0;
 	size_t z;
 	int i;
 
 	for (i = 0; i < MAX_NODES; i++) {
 		for (z = 0; z < ARRAY_SIZE(zones); z++) {
-			present = hr_zoneinfo(i, zones[z], "present");
-			of_these = hr_zoneinfo(i, zones[z], "hotremove");
-			if (present <= 0)
+			if (hr_zoneinfo(i, zones[z], "present") <= 0)
 				continue;
-			if (i == node || present <= of_these)
+			if (i == node)
 				hotremove += hr_zoneinfo(i, zones[z],
 							 "nr_free_hotremove");
 			else

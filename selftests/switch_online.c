@@ -473,6 +473,45 @@ TEST_F_TIMEOUT(boot, refuses_spliced_page, TEST_S)
 	EXPECT_EQ(0, to_hotremove_soon(self->block));
 }
 
+#define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON 100
+#endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
+
+/* What may fail must not be counted as removable, and is named. */
+TEST_F_TIMEOUT(boot, refuses_poisoned_page, TEST_S)
+{
+	static const int advice[] = { MADV_SOFT_OFFLINE, MADV_HWPOISON };
+	char blocker[64], text[32];
+	unsigned char *mem;
+	unsigned long pfn;
+	size_t i;
+
+	if (access(UNPOISON, W_OK))
+		SKIP(return, "needs CONFIG_HWPOISON_INJECT");
+	/* Not asked for here: the page is not looked at any more. */
+	signal(SIGBUS, SIG_IGN);
+	ASSERT_EQ(0, to_ordinary(self->block));
+	for (i = 0; i < ARRAY_SIZE(advice); i++) {
+		mem = anon_in(self->block);
+		ASSERT_NE(NULL, mem);
+		pfn = hr_virt_to_pfn(mem);
+		ASSERT_EQ(0, madvise(mem, page_size(), advice[i]));
+		munmap(mem, page_size());
+		EXPECT_EQ(0, not_refused(self->block, -EBUSY));
+		snprintf(blocker, sizeof(blocker),
+			 "stays ordinary: pfn %#lx is hwpoison", pfn);
+		EXPECT_LT(0, hr_log_lines(blocker));
+		snprintf(text, sizeof(text), "%#lx", pfn);
+		ASSERT_EQ(0, hr_write_file(UNPOISON, text));
+	}
+	/* It was the poison, and only that. */
+	EXPECT_EQ(0, to_hotremove_soon(self->block));
+}
+
 /* What the kernel has for itself, down to a little above the high watermarks. */
 static long room_kb(void)
 {
