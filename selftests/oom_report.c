@@ -42,7 +42,8 @@
  * nodes, and those are usable; atomic, with the marks of everybody else. Pieces (release
  * guest), without the holes: too little is free.
  *
- * Not seen failing: mixed.
+ * Seen failing (numa guest) where room is made on nodes without ordinary memory only: mixed,
+ * killed at 52 % with 434 MiB of page cache left, once in two runs.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -438,12 +439,8 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 		       s->anon.mib, s->other.mib,
 		       pressure_done(grower) / MIB_KIB,
 		       pressure_done(grower) * 100 / capacity);
-		/*
-		 * Nobody is killed for what could be moved or reclaimed. On another
-		 * node that is so more often than not: see docs/design.md.
-		 */
-		if (!scene_on_other_node(s))
-			EXPECT_GE(pressure_done(grower), percent(capacity, 90));
+		/* Nobody is killed for what could be moved or reclaimed, on any node. */
+		EXPECT_GE(pressure_done(grower), percent(capacity, 90));
 		REPORT_ADDS_UP(r);
 		EXPECT_EQ(-1, r.most_order);
 		/* All else is the kernel's. */

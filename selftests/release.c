@@ -59,6 +59,8 @@
  * - slab pages were taken for movable ones: story, a memory block said that it was
  *   hot-removable, and its removal did not end
  * - the reason only printed when debugging: shadow
+ * - the memory block that was opened last was opened again though it was whole: again,
+ *   two are partial (release guest)
  *
  * Seen failing with one hunk of the series undone at a time (release guest):
  * - no uevents: story, shadow, where the log has two lines a memory block
