@@ -6,7 +6,7 @@
  *	bench <scenario>,keyword=<keyword>[,<name>=<number>...]
  *
  * The scenarios are at the end of this file, those that remove memory in
- * bench-removal.c, the numbers in `options`. Memory is
+ * bench-removal.c, those of CMA areas in bench-cma.c, the numbers in `options`. Memory is
  * present at boot and comes online through sysfs: under icount that is the same
  * to the instruction in every run. Keywords: online_hotremove, online_movable,
  * online_kernel, auto-movable, none, and cma and cma-always: boot memory is what
@@ -63,6 +63,7 @@ static const struct {
 	{ "memcg", &opt.memcg },     { "nofs", &opt.nofs },
 	{ "noio", &opt.noio },	     { "fit", &opt.fit },
 	{ "prefer", &opt.prefer },   { "orders", &opt.orders },
+	{ "held", &opt.held },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -318,7 +319,7 @@ void hold(void)
 	}
 }
 
-static void hold_cache(void)
+void hold_cache(void)
 {
 	struct pressure_options how = {
 		.loop = opt.loop,
@@ -345,6 +346,17 @@ static void check(void)
 		wrong += pressure_check(&bound) != 0;
 	}
 	result("intact", "%s", wrong ? "NO" : "yes");
+}
+
+void check_and_stop(void)
+{
+	check();
+	if (have_cache)
+		pressure_stop(&cache);
+	if (have_bound)
+		pressure_stop(&bound);
+	if (have_anon)
+		pressure_stop(&anon);
 }
 
 /* A kswapd with nothing to do has a second to find that out. */
@@ -1423,6 +1435,10 @@ static const struct {
 	{ "victim", run_victim },
 	{ "many", run_many },
 	{ "rate", run_rate },
+	{ "cma_free", run_cma_free },
+	{ "cma_churn", run_cma_churn },
+	{ "cma_effort", run_cma_effort },
+	{ "cma_bulk", run_cma_bulk },
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

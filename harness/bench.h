@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the scenarios of `make bench` share: bench.c, bench-removal.c. */
+/* What the scenarios of `make bench` share: bench.c, bench-removal.c, bench-cma.c. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -35,6 +35,7 @@ struct bench_options {
 	long seed; /* the first one */
 	long aged; /* 1: memory in use has gaps */
 	long huge, spare; /* huge pages in use in the block; free ones in all */
+	long held; /* pages of a CMA area that somebody holds */
 	long inside; /* 1: the bystander's memory is to be moved as well */
 };
 extern struct bench_options opt;
@@ -67,5 +68,13 @@ void run_hugetlb(void);
 void run_victim(void);
 void run_many(void);
 void run_rate(void);
+/* Of the holders: check what they have, and end them. */
+void check_and_stop(void);
+void hold_cache(void);
+
+void run_cma_free(void);
+void run_cma_churn(void);
+void run_cma_effort(void);
+void run_cma_bulk(void);
 
 #endif /* BENCH_H */

@@ -30,9 +30,11 @@ programs=
 for program in demo bench tour; do
 	[ -e "$harness/$program.c" ] || continue
 	tests=$harness/../selftests more=
-	[ $program != bench ] || more=$harness/bench-removal.c
+	[ $program != bench ] ||
+		more="$harness/bench-removal.c $harness/bench-cma.c $tests/churn.c"
+	# shellcheck disable=SC2086 # a list it is
 	$CC -static -O2 -Wall -D_GNU_SOURCE -I"$tests" -o "$work/$program" \
-		"$harness/$program.c" ${more:+"$more"} "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/pressure.c" ||
+		"$harness/$program.c" $more "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/pressure.c" ||
 		fail "cannot build $harness/$program.c"
 	programs="$programs $program"
 done

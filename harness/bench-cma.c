@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Scenarios of `make bench` that allocate from a CMA area, through its files in
+ * debugfs: what freed pages cost that pass by the per-cpu lists, how much work
+ * each effort is at worst, and how much of what is asked for is had while others
+ * are at work (Minchan Kim's test of 2020).
+ *
+ * The stock kernel has "alloc" and "free" only: what needs more is "-" there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "churn.h"
+#include "hr.h"
+#include "report.h"
+
+#define AREA "/sys/kernel/debug/cma/"
+#define PCP_POLICY "/proc/sys/vm/hotremove_pcp"
+#define ORDER 4
+#define PIECE (1UL << ORDER)
+
+#define KPF_BUDDY (1ULL << 10)
+
+#define MAX_ROUNDS 1000
+
+/* ---- the area -------------------------------------------------------------- */
+
+static char area[64];
+static unsigned long base, count; /* pfn, pages */
+
+static long area_get(const char *file)
+{
+	char path[128], buf[32];
+
+	snprintf(path, sizeof(path), "%s/%s", area, file);
+	return hr_read_file(path, buf, sizeof(buf)) < 0 ? -1 : atol(buf);
+}
+
+/* One write; its errno, negative. */
+static int area_set(const char *file, unsigned long val)
+{
+	char path[128], buf[32];
+
+	snprintf(path, sizeof(path), "%s/%s", area, file);
+	snprintf(buf, sizeof(buf), "%lu", val);
+	return hr_write_file(path, buf);
+}
+
+static void find_area(void)
+{
+	static const char *const names[] = { "reserved", "cma_reserved",
+					     "linux,cma" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		snprintf(area, sizeof(area), AREA "%s", names[i]);
+		if (area_get("count") <= 0)
+			continue;
+		base = area_get("base_pfn");
+		count = area_get("count");
+		return;
+	}
+	die(-ENODEV, "no CMA area in debugfs");
+}
+
+static bool have_bulk(void)
+{
+	return area_get("order") >= 0;
+}
+
+/* Which pages of the area are in use; ones on per-cpu lists are as well. */
+static void area_in_use(bool *used)
+{
+	static uint64_t *flags;
+
+	if (!flags)
+		flags = calloc(count, sizeof(*flags));
+	if (!flags || hr_kpageflags(base, count, flags) < 0)
+		die(-errno, "/proc/kpageflags");
+	for (unsigned long i = 0; i < count; i++)
+		used[i] = !(flags[i] & KPF_BUDDY);
+}
+
+/* How many of these pages are allocated from the area now. */
+static long used_and_given(const bool *used)
+{
+	char path[128];
+	long sum = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/bitmap", area);
+	f = fopen(path, "re");
+	if (!f)
+		die(-errno, "%s", path);
+	for (unsigned long i = 0; i < count; i += 32) {
+		unsigned int word;
+
+		if (fscanf(f, "%u", &word) != 1)
+			die(-EIO, "%s", path);
+		for (unsigned long j = 0; j < 32 && i + j < count; j++)
+			sum += (word >> j & 1) && used[i + j];
+	}
+	fclose(f);
+	return sum;
+}
+
+/* ---- memory in it ------------------------------------------------------------ */
+
+static struct {
+	char *map;
+	size_t bytes;
+	char **pages; /* those in the area */
+	long nr;
+} filling;
+
+static bool entry_in_area(uint64_t entry)
+{
+	const uint64_t pfn = entry & ((1ULL << 55) - 1);
+
+	return entry >> 63 && pfn >= base && pfn < base + count;
+}
+
+/*
+ * Anonymous memory takes from the area what it takes from the rest, as far as
+ * both are free: fill them to `spare` MiB, and let go of what lies elsewhere.
+ */
+static void fill_area(long spare)
+{
+	static uint64_t entries[512];
+	long mib = hr_meminfo_kb("MemFree") / 1024 - spare;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || mib <= 0)
+		die(-ENOMEM, "%ld MiB to fill", mib);
+	filling.bytes = mib << 20;
+	filling.nr = 0;
+	if (!filling.pages)
+		filling.pages = calloc(count, sizeof(char *));
+	filling.map = mmap(NULL, filling.bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!filling.pages || filling.map == MAP_FAILED ||
+	    madvise(filling.map, filling.bytes, MADV_NOHUGEPAGE) ||
+	    madvise(filling.map, filling.bytes, MADV_POPULATE_WRITE))
+		die(-errno, "fill %ld MiB", mib);
+	for (size_t at = 0; at < filling.bytes;
+	     at += sizeof(entries) / 8 * PAGE) {
+		char *addr = filling.map + at;
+		size_t n = sizeof(entries) / 8;
+
+		if (n > (filling.bytes - at) / PAGE)
+			n = (filling.bytes - at) / PAGE;
+		if (pread(fd, entries, n * 8, (uintptr_t)addr / PAGE * 8) !=
+		    (ssize_t)(n * 8))
+			die(-errno, "read pagemap");
+		for (size_t i = 0; i < n; i++, addr += PAGE) {
+			if (entry_in_area(entries[i]))
+				filling.pages[filling.nr++] = addr;
+			else
+				madvise(addr, PAGE, MADV_DONTNEED);
+		}
+	}
+	close(fd);
+}
+
+static void empty_area(void)
+{
+	if (filling.map)
+		munmap(filling.map, filling.bytes);
+	filling.map = NULL;
+}
+
+/* References that are in the way, for as long as nobody reads the pipes. */
+#define MAX_PINS 64
+
+static int pins[MAX_PINS][2];
+
+/* Some of the pages that are there. Of each four, number `gap` is not; -1: all are. */
+static void pin(int nr, int gap)
+{
+	if (nr > MAX_PINS || filling.nr < 4)
+		die(-EINVAL, "hold %d pages of %ld", nr, filling.nr);
+	for (int i = 0; i < nr; i++) {
+		long at = rand() % (filling.nr / 4) * 4;
+		struct iovec iov = { .iov_len = 1 };
+
+		at += gap < 0 ? rand() % 4 : (gap + 1 + rand() % 3) % 4;
+		iov.iov_base = filling.pages[at];
+		if (pipe(pins[i]) || vmsplice(pins[i][1], &iov, 1, 0) != 1)
+			die(-errno, "hold a page");
+	}
+}
+
+static void unpin(int nr)
+{
+	for (int i = 0; i < nr; i++) {
+		close(pins[i][0]);
+		close(pins[i][1]);
+	}
+}
+
+/* ---- frees past the per-cpu lists ---------------------------------------------- */
+
+static const char *const policies[] = { "never", "always", "auto" };
+
+static int nr_policies(void)
+{
+	return access(PCP_POLICY, F_OK) ? 1 : 3;
+}
+
+static void set_policy(int policy)
+{
+	char buf[16];
+	int ret;
+
+	if (nr_policies() == 1)
+		return;
+	snprintf(buf, sizeof(buf), "%d", policy);
+	ret = hr_write_file(PCP_POLICY, buf);
+	if (ret)
+		die(ret, "write %s to %s", buf, PCP_POLICY);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void result_named(const char *what, const char *name, double value)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s_%s", what, name);
+	result(key, value == (long long)value ? "%.0f" : "%.3f", value);
+}
+
+static double median(double *values, long nr)
+{
+	qsort(values, nr, sizeof(*values), compare);
+	return values[nr / 2];
+}
+
+/*
+ * Instructions for each page that is let go of, in one call and in a call for each
+ * page, which has the call in it. With one CPU, 2 ns are an instruction.
+ */
+void run_cma_free(void)
+{
+	static double batch[MAX_ROUNDS], single[MAX_ROUNDS];
+	long long start;
+	long pages = 0;
+
+	find_area();
+	hold();
+	for (int policy = 0; policy < nr_policies(); policy++) {
+		set_policy(policy);
+		for (long i = 0; i < opt.rounds; i++) {
+			fill_area(opt.spare);
+			pages += filling.nr;
+			start = now_ns();
+			madvise(filling.map, filling.bytes, MADV_DONTNEED);
+			batch[i] = (now_ns() - start) / 2.0 / filling.nr;
+			empty_area();
+			fill_area(opt.spare);
+			start = now_ns();
+			for (long j = 0; j < filling.nr; j++)
+				madvise(filling.pages[j], PAGE, MADV_DONTNEED);
+			single[i] = (now_ns() - start) / 2.0 / filling.nr;
+			empty_area();
+		}
+		result_named("batch_insn", policies[policy],
+			     median(batch, opt.rounds));
+		result_named("single_insn", policies[policy],
+			     median(single, opt.rounds));
+	}
+	result("pages", "%ld", pages / opt.rounds / nr_policies());
+}
+
+/* ---- while others are at work ---------------------------------------------------- */
+
+enum mode { WHOLE, SINGLES, BULK, NR_MODES };
+
+static const char *const mode_name[] = { "whole", "singles", "bulk" };
+
+struct tally {
+	long n, complete, worst; /* attempts, pieces of the worst one */
+	long moved, had_to; /* pages */
+	double ms[MAX_ROUNDS];
+};
+
+/*
+ * The area is to be in use, though what was asked for last has just been freed:
+ * by anonymous memory of ours, rather than to wait until others have come there.
+ */
+static void use_area(void)
+{
+	if (hr_meminfo_kb("CmaFree") / 4 > (long)count / 16 &&
+	    hr_meminfo_kb("MemFree") / 1024 > opt.spare)
+		fill_area(opt.spare);
+}
+
+static long ask(enum mode mode, unsigned long pieces)
+{
+	unsigned long got = 0, failed = 0;
+
+	switch (mode) {
+	case WHOLE:
+		return area_set("alloc", pieces * PIECE) ? 0 : pieces;
+	case SINGLES:
+		/* One that fails has looked at all of the area. */
+		while (got + failed < pieces && failed < 20) {
+			if (area_set("alloc", PIECE))
+				failed++;
+			else
+				got++;
+		}
+		return got;
+	default:
+		if (area_set("order", ORDER) || area_set("bulk", pieces))
+			return 0;
+		return area_get("bulk");
+	}
+}
+
+static void attempt(enum mode mode, unsigned long pieces, struct tally *t)
+{
+	static bool *used;
+	long before, got, held;
+	long long start;
+
+	if (!used)
+		used = calloc(count, sizeof(*used));
+	if (!used)
+		die(-ENOMEM, "%lu bytes", count);
+	use_area();
+	held = filling.map ? opt.held : 0;
+	if (held)
+		pin(held, -1);
+	poll(NULL, 0, rand() % 200);
+	area_in_use(used);
+	before = hr_vmstat("pgmigrate_success");
+	start = now_ns();
+	got = ask(mode, pieces);
+	t->ms[t->n] = (now_ns() - start) / 1e6;
+	t->moved += hr_vmstat("pgmigrate_success") - before;
+	t->had_to += used_and_given(used);
+	t->complete += got == (long)pieces;
+	if (!t->n++ || got < t->worst)
+		t->worst = got;
+	area_set("free", count);
+	if (held)
+		unpin(held);
+	empty_area();
+}
+
+static void result_tally(const char *name, struct tally *t)
+{
+	result_named("n", name, t->n);
+	result_named("complete", name, t->complete);
+	result_named("worst", name, t->worst);
+	result_named("moved", name, t->moved);
+	result_named("had_to", name, t->had_to);
+	if (t->had_to)
+		result_named("moved_ratio", name, (double)t->moved / t->had_to);
+	result_named("ms", name, median(t->ms, t->n));
+	result_named("max_ms", name, t->ms[t->n - 1]);
+}
+
+static void start_churn(pid_t *pids)
+{
+	find_area();
+	srand(opt.seed);
+	hold();
+	hold_cache();
+	pids[0] = churn_start(churn_memory);
+	pids[1] = churn_start(churn_tasks);
+	if (pids[0] < 0 || pids[1] < 0)
+		die(-errno, "start to churn");
+}
+
+static void end_churn(const pid_t *pids)
+{
+	result("churned", "%s",
+	       churn_end(pids[0]) && churn_end(pids[1]) ? "yes" : "NO");
+	result_count("used_pages", area_get("used"));
+	check_and_stop();
+}
+
+/*
+ * `grow` MiB in pieces, as one, one by one (once a guest, and not where pages are
+ * held) and in bulk.
+ */
+void run_cma_bulk(void)
+{
+	const unsigned long pieces = (opt.grow << 20) / (PAGE * PIECE);
+	static struct tally tally[NR_MODES];
+	pid_t pids[2];
+
+	if (opt.rounds > MAX_ROUNDS)
+		die(-EINVAL, "rounds=%ld", opt.rounds);
+	start_churn(pids);
+	result("pieces", "%lu", pieces);
+	for (long i = 0; i < opt.rounds * NR_MODES; i++) {
+		enum mode mode = (i + opt.seed) % NR_MODES;
+
+		if (mode == BULK && !have_bulk())
+			continue;
+		/* That takes as long as all others together. */
+		if (mode == SINGLES && (tally[mode].n || opt.held))
+			continue;
+		attempt(mode, pieces, &tally[mode]);
+	}
+	for (int mode = 0; mode < NR_MODES; mode++) {
+		if (tally[mode].n)
+			result_tally(mode_name[mode], &tally[mode]);
+	}
+	end_churn(pids);
+}
+
+/* The same for each policy of freeing: as one, and in bulk. */
+void run_cma_churn(void)
+{
+	const unsigned long pieces = (opt.grow << 20) / (PAGE * PIECE);
+	static struct tally tally[3][NR_MODES];
+	pid_t pids[2];
+	char name[32];
+
+	if (opt.rounds > MAX_ROUNDS)
+		die(-EINVAL, "rounds=%ld", opt.rounds);
+	start_churn(pids);
+	for (long i = 0; i < opt.rounds; i++) {
+		for (int policy = 0; policy < nr_policies(); policy++) {
+			set_policy(policy);
+			attempt(WHOLE, pieces, &tally[policy][WHOLE]);
+			if (have_bulk())
+				attempt(BULK, pieces, &tally[policy][BULK]);
+		}
+	}
+	set_policy(0);
+	for (int policy = 0; policy < nr_policies(); policy++) {
+		for (int mode = 0; mode < NR_MODES; mode++) {
+			if (!tally[policy][mode].n)
+				continue;
+			snprintf(name, sizeof(name), "%s_%s", mode_name[mode],
+				 policies[policy]);
+			result_tally(name, &tally[policy][mode]);
+		}
+	}
+	end_churn(pids);
+}
+
+/* ---- how hard to try ----------------------------------------------------------------- */
+
+struct worst {
+	long n, got, isolated, moved;
+	double ms, minsn;
+};
+
+static double cpu_minsn(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (ts.tv_sec * 1e9 + ts.tv_nsec) / 2e6;
+}
+
+#define MOST(a, b)                 \
+	do {                       \
+		if ((a) < (b))     \
+			(a) = (b); \
+	} while (0)
+
+/* What an allocation takes that is in vain, or not: the most of each. */
+static void try_hard(int effort, unsigned long pages, struct worst *w)
+{
+	long isolated = hr_vmstat("compact_isolated");
+	long moved =
+		hr_vmstat("pgmigrate_success") + hr_vmstat("pgmigrate_fail");
+	long long start;
+	double minsn;
+
+	if (area_set("effort", effort) && effort != 1)
+		return;
+	minsn = cpu_minsn();
+	start = now_ns();
+	w->got += !area_set("alloc", pages);
+	w->n++;
+	MOST(w->ms, (now_ns() - start) / 1e6);
+	MOST(w->minsn, cpu_minsn() - minsn);
+	isolated = hr_vmstat("compact_isolated") - isolated;
+	moved = hr_vmstat("pgmigrate_success") + hr_vmstat("pgmigrate_fail") -
+		moved;
+	MOST(w->isolated, isolated);
+	MOST(w->moved, moved);
+	area_set("free", count);
+}
+
+#define MOST_HELD 8
+
+/*
+ * An area of which three quarters are in use, up to MOST_HELD of its pages held, and
+ * an eighth to all of it asked for. The same for each effort of a seed.
+ */
+void run_cma_effort(void)
+{
+	static const char *const efforts[] = { "noretry", "normal", "hard" };
+	static struct worst worst[3];
+
+	find_area();
+	hold();
+	for (long i = 0; i < opt.rounds; i++) {
+		for (int effort = 0; effort < 3; effort++) {
+			unsigned long pages;
+			int nr, gap;
+
+			srand((opt.seed - 1) * opt.rounds + i + 1);
+			nr = rand() % (MOST_HELD + 1);
+			pages = count / 8 * (1 + rand() % 8);
+			gap = rand() % 4;
+			fill_area(opt.spare);
+			for (long j = gap; j < filling.nr; j += 4)
+				madvise(filling.pages[j], PAGE, MADV_DONTNEED);
+			pin(nr, gap);
+			try_hard(effort, pages, &worst[effort]);
+			unpin(nr);
+			empty_area();
+		}
+	}
+	for (int effort = 0; effort < 3; effort++) {
+		const struct worst *w = &worst[effort];
+
+		if (!w->n)
+			continue;
+		result_named("n", efforts[effort], w->n);
+		result_named("got", efforts[effort], w->got);
+		result_named("isolated", efforts[effort], w->isolated);
+		result_named("moved", efforts[effort], w->moved);
+		result_named("minsn", efforts[effort], w->minsn);
+		result_named("max_ms", efforts[effort], w->ms);
+	}
+	result("area_pages", "%lu", count);
+}
