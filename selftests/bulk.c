@@ -497,6 +497,7 @@ TEST_F_TIMEOUT(bulk, races, 900)
 	}
 	TH_LOG("%ld pieces, %lu single allocations", pieces, singles);
 	EXPECT_LT(0, pieces);
+	EXPECT_LT(0, singles);
 	EXPECT_EQ(0, wrong);
 }
 

@@ -318,17 +318,19 @@ static long by_events(const struct pressure_counters *from)
 }
 
 /* All numbers about what is released now agree. */
-#define NUMBERS_AGREE(s, from)                                               \
-	do {                                                                 \
-		long long deadline_ = hr_deadline(5);                        \
-		int partial_;                                                \
-                                                                             \
-		/* The work item may be at work. */                          \
-		while (by_events(from) != released_of(s, &partial_, NULL) && \
-		       hr_poll(deadline_))                                   \
-			;                                                    \
-		EXPECT_EQ(by_events(from), released_of(s, &partial_, NULL)); \
-		EXPECT_EQ(0, hr_check_invariants());                         \
+#define NUMBERS_AGREE(s, from)                                      \
+	do {                                                        \
+		long long deadline_ = hr_deadline(5);               \
+		long events_, states_;                              \
+		int partial_;                                       \
+                                                                    \
+		/* The work item may be at work. */                 \
+		do {                                                \
+			events_ = by_events(from);                  \
+			states_ = released_of(s, &partial_, NULL);  \
+		} while (events_ != states_ && hr_poll(deadline_)); \
+		EXPECT_EQ(events_, states_);                        \
+		EXPECT_EQ(0, hr_check_invariants());                \
 	} while (0)
 
 /* Who had it is gone: it is armed again, and everybody is told. */
@@ -356,7 +358,7 @@ static long by_events(const struct pressure_counters *from)
 						 "yes"))                                                       \
 					hr_unmovable_pages((s)->blocks[i_]);                                   \
 		}                                                                                              \
-		EXPECT_EQ(left_, by_events(from));                                                             \
+		NUMBERS_AGREE(s, from);                                                                        \
 		if (left_)                                                                                     \
 			break;                                                                                 \
 		deadline_ = hr_deadline(TELL_SECONDS);                                                         \
@@ -834,6 +836,8 @@ TEST_F_TIMEOUT(policy, zero_is_never, 300)
 /* ---- parts ----------------------------------------------------------------- */
 
 #define PARTS_PLUG_MIB 256UL
+/* Pageblocks that compaction for others may have emptied meanwhile; at 2 some 50 more are released. */
+#define PARTS_MOVED 4
 /* In holes of a page each. */
 #define PARTS_FILES 75000UL
 
@@ -903,7 +907,8 @@ TEST_F_TIMEOUT(parts, of_pageblocks_at_2, 300)
 	pressure_delta(&from, &files->shared->last, &delta);
 	TH_LOG("at 1: killed with %lu files: %s", done,
 	       pressure_described(&from, &files->shared->last));
-	EXPECT_GE(unused, hr_vmstat("hotremove_release") - from.v[PC_RELEASE]);
+	EXPECT_GE(unused + PARTS_MOVED,
+		  hr_vmstat("hotremove_release") - from.v[PC_RELEASE]);
 	EXPECT_EQ(0, pressure_check(&s->anon));
 	/* They do not know whom they killed. */
 	ASSERT_GE(STRANGERS_PAGES, scene_wait_armed(ARM_SECONDS, NULL));
