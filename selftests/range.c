@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * This test will show that a range of hot-removable memory can be had in pieces,
+ * as a CMA area can: as many as can be emptied, with nothing lost, while the
+ * memory goes offline, loses pages that fail, and is wanted by others as well.
+ *
+ * Why: those who empty a range, those who take it away and those who take single
+ * pages out of use meet in the same pageblocks. What each of them has isolated or
+ * taken off the free lists is its own; a page that two of them take, or give back,
+ * is lost, or used twice, and nobody sees that until the memory block is to go.
+ *
+ *   block   [ piece | user memory | poison | piece ]   asked for, taken away, used
+ *
+ * The kernel function alloc_contig_bulk() has no user-space interface but the
+ * files of CONFIG_CONTIG_TEST in debugfs.
+ *
+ * Seen failing (6.12.117, dimm guest): races, with a piece forgotten by each
+ * request that is killed: 32,736 and 32,704 of 32,768 pages could be had in the
+ * end, and the memory blocks did not go.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+#include "hr.h"
+
+#define MIB (1UL << 20)
+#define PAGE 4096UL
+#define FILES "/sys/kernel/debug/contig_test/"
+#define MAX_ORDER 10
+#define KEYWORD "online_hotremove"
+#define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
+#define SOFT_OFFLINE "/sys/devices/system/memory/soft_offline_page"
+#define KPF_HWPOISON (1ULL << 19)
+
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON 100
+#endif
+
+/* How many pieces, or the errno of the write, negative. */
+static long ask(const char *what)
+{
+	int fd = open(FILES "alloc", O_RDWR | O_CLOEXEC);
+	char buf[32] = "";
+	long ret;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, what, strlen(what)) < 0)
+		ret = -errno;
+	else if (pread(fd, buf, sizeof(buf) - 1, 0) < 0)
+		ret = -errno;
+	else
+		ret = atol(buf);
+	close(fd);
+	return ret;
+}
+
+static long bulk(unsigned long start, unsigned long end, int effort,
+		 unsigned int order, unsigned long nr)
+{
+	char buf[128];
+
+	snprintf(buf, sizeof(buf), "%lu %lu %d %u %lu", start, end, effort,
+		 order, nr);
+	return ask(buf);
+}
+
+static long whole(unsigned long start, unsigned long end, int effort)
+{
+	char buf[128];
+
+	snprintf(buf, sizeof(buf), "%lu %lu %d", start, end, effort);
+	return ask(buf);
+}
+
+static int give_back(unsigned long pages)
+{
+	char buf[32];
+
+	snprintf(buf, sizeof(buf), "%lu", pages);
+	return hr_write_file(FILES "free", buf);
+}
+
+#define ALL (~0UL)
+
+/* Pages of all pieces there are */
+static long pages_had(void)
+{
+	FILE *f = fopen(FILES "pieces", "re");
+	unsigned long pfn, nr;
+	long sum = 0;
+
+	if (!f)
+		return -errno;
+	while (fscanf(f, "%lu %lu", &pfn, &nr) == 2)
+		sum += nr;
+	fclose(f);
+	return sum;
+}
+
+/*
+ * The first is asked for while pages of it fail, the second while it goes
+ * offline: with such a page it would not come back.
+ */
+#define BLOCKS 2
+
+FIXTURE(range)
+{
+	int blocks[BLOCKS];
+	unsigned long start, end, pages; /* PFNs of the first */
+};
+
+FIXTURE_SETUP(range)
+{
+	if (!hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	if (access(FILES "alloc", F_OK))
+		SKIP(return, "needs CONFIG_CONTIG_TEST");
+	if (hr_take_blocks(self->blocks, BLOCKS, BLOCKS) < BLOCKS)
+		SKIP(return, "needs two memory blocks to plug");
+	for (int i = 0; i < BLOCKS; i++)
+		ASSERT_EQ(0, hr_block_write(self->blocks[i], "state", KEYWORD));
+	self->start = hr_block_pfn(self->blocks[0]);
+	self->pages = hr_block_pages();
+	self->end = self->start + self->pages;
+}
+
+FIXTURE_TEARDOWN(range)
+{
+	EXPECT_EQ(0, give_back(ALL));
+	EXPECT_EQ(0, pages_had());
+	/* Nothing is left in them: that is what they are offline for. */
+	EXPECT_EQ(0, hr_return_blocks());
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/* What cannot be is refused, and changes nothing. */
+TEST_F_TIMEOUT(range, bad_arguments, 120)
+{
+	const unsigned long start = self->start, end = self->end;
+
+	EXPECT_EQ(-EINVAL, bulk(start, end, 1, 4, 0));
+	EXPECT_EQ(-EINVAL, bulk(start, end, 1, MAX_ORDER + 1, 1));
+	EXPECT_EQ(-EINVAL, bulk(start, end, 1, 64, 1));
+	EXPECT_EQ(-EINVAL, bulk(start, end, 1, ~0U, 1));
+	EXPECT_EQ(-EINVAL, bulk(start, end, 1, 0, 1UL << 62));
+	EXPECT_EQ(-EINVAL, bulk(start, start, 1, 0, 1));
+	EXPECT_EQ(-EINVAL, bulk(end, start, 1, 0, 1));
+	EXPECT_EQ(-EINVAL, bulk(start + 1, start + 16, 1, 4, 1));
+	EXPECT_EQ(-EINVAL, bulk(start, ~0UL, 1, 0, 1));
+	EXPECT_EQ(-EINVAL, bulk(~0UL - 1, ~0UL, 1, 0, 1));
+	EXPECT_EQ(-EINVAL, whole(end, start, 1));
+	EXPECT_EQ(-EINVAL, whole(start, ~0UL, 1));
+	EXPECT_EQ(-EINVAL, ask("x"));
+	EXPECT_EQ(-EINVAL, ask("1 2"));
+	EXPECT_EQ(0, pages_had());
+	/* memory that is offline, and such that half of it is */
+	ASSERT_EQ(0, hr_block_offline(self->blocks[0], 30));
+	EXPECT_EQ(-EINVAL, bulk(start, end, 1, 0, 1));
+	EXPECT_EQ(-EINVAL, whole(start, end, 1));
+	if (self->blocks[1] == self->blocks[0] + 1) {
+		EXPECT_EQ(-EINVAL, bulk(end - 16, end + 16, 1, 0, 1));
+		EXPECT_EQ(-EINVAL, whole(end - 16, end + 16, 1));
+	}
+	ASSERT_EQ(0, hr_block_write(self->blocks[0], "state", KEYWORD));
+	EXPECT_EQ(0, pages_had());
+}
+
+/* Each order: all of the block, no more, and it does not go with a piece in it. */
+TEST_F_TIMEOUT(range, each_order, 300)
+{
+	for (unsigned int order = 0; order <= MAX_ORDER; order++) {
+		const unsigned long most = self->pages >> order;
+
+		ASSERT_EQ(most, bulk(self->start, self->end, 2, order, most));
+		EXPECT_EQ(self->pages, pages_had());
+		EXPECT_EQ(-EBUSY, bulk(self->start, self->end, 0, order, 1));
+		EXPECT_EQ(-EBUSY, whole(self->start, self->end, 0));
+		EXPECT_NE(0, hr_block_offline(self->blocks[0], 1));
+		EXPECT_TRUE(hr_block_is(self->blocks[0], "state", "online"));
+		EXPECT_EQ(self->pages, pages_had());
+		ASSERT_EQ(0, give_back(ALL));
+		EXPECT_EQ(0, pages_had());
+	}
+	EXPECT_EQ(1, whole(self->start, self->end, 2));
+	EXPECT_EQ(self->pages, pages_had());
+	ASSERT_EQ(0, give_back(ALL));
+	EXPECT_EQ(0, hr_block_offline(self->blocks[0], 30));
+}
+
+/*
+ * User memory moves away, and is what it was; a page that somebody holds costs
+ * the piece that it is in, and all of the range if that is asked for as one.
+ */
+TEST_F_TIMEOUT(range, held, 300)
+{
+	const unsigned int order = 4;
+	const unsigned long most = self->pages >> order;
+	const size_t bytes = 48 * MIB;
+	struct iovec iov = { .iov_len = 1 };
+	long used, got, moved;
+	int pipes[2];
+	char *mem;
+
+	mem = hr_anon_in_block(self->blocks[0], bytes, MADV_NOHUGEPAGE);
+	ASSERT_NE(NULL, mem);
+	hr_fill(mem, bytes);
+	used = hr_pages_in_block(mem, bytes, self->blocks[0]);
+	for (iov.iov_base = mem;
+	     !hr_pages_in_block(iov.iov_base, PAGE, self->blocks[0]);)
+		iov.iov_base = (char *)iov.iov_base + PAGE;
+	ASSERT_EQ(0, pipe(pipes));
+	/* A pipe holds a reference to the page, for as long as nobody reads. */
+	ASSERT_EQ(1, vmsplice(pipes[1], &iov, 1, 0));
+
+	for (int effort = 0; effort <= 2; effort++) {
+		moved = hr_vmstat("pgmigrate_success");
+		got = bulk(self->start, self->end, effort, order, most);
+		moved = hr_vmstat("pgmigrate_success") - moved;
+		TH_LOG("effort %d: %ld of %ld pieces, %ld pages moved, %ld are user memory",
+		       effort, got, most, moved, used);
+		EXPECT_LE(effort ? most - 1 : most * 9 / 10, got);
+		EXPECT_GT(most, got);
+		EXPECT_EQ(got << order, pages_had());
+		EXPECT_EQ(1, hr_pages_in_block(iov.iov_base, PAGE,
+					       self->blocks[0]));
+		EXPECT_EQ(0, give_back(ALL));
+		EXPECT_EQ(-EBUSY, whole(self->start, self->end, effort));
+		EXPECT_EQ(0, pages_had());
+	}
+	close(pipes[0]);
+	close(pipes[1]);
+	EXPECT_EQ(1, whole(self->start, self->end, 2));
+	EXPECT_EQ(0, hr_pages_in_block(mem, bytes, self->blocks[0]));
+	EXPECT_EQ(0, hr_wrong_bytes(mem, bytes));
+	munmap(mem, bytes);
+}
+
+/* ---- all at once ----------------------------------------------------------- */
+
+#define RACE_MS 25000
+#define RACERS 6
+
+struct race {
+	bool stop;
+	unsigned long rounds[RACERS], done[RACERS];
+	unsigned long wrong; /* bytes of user memory */
+	unsigned long hard, busy; /* pages that failed, or were to */
+};
+
+static bool give_up(const struct race *race)
+{
+	return *(volatile const bool *)&race->stop;
+}
+
+/* Pieces of any size of a part of either block, given back after a while. */
+static void race_bulk(FIXTURE_DATA(range) * self, struct race *race, int me)
+{
+	unsigned long start = hr_block_pfn(self->blocks[rand() % BLOCKS]);
+	unsigned long at = rand() % self->pages;
+	unsigned long end = at + 1 + rand() % (self->pages - at);
+	unsigned int order = rand() % (MAX_ORDER + 1);
+	unsigned long nr = 1 + rand() % (self->pages >> order);
+
+	/* Few in most cases: to give them back takes long. */
+	if (rand() % 4)
+		nr = 1 + nr % 256;
+	race->done[me] += bulk(start + at, start + end, rand() % 3, order, nr) >
+			  0;
+	poll(NULL, 0, rand() % 5);
+	/* The oldest pieces, whoever asked for them, or all */
+	give_back(rand() % 4 ? ALL : self->pages / 2);
+	/* A removal that begins now may succeed. */
+	if (rand() % 2)
+		poll(NULL, 0, rand() % 50);
+}
+
+/* All or nothing, of a few pageblocks. */
+static void race_whole(FIXTURE_DATA(range) * self, struct race *race, int me)
+{
+	unsigned long start = hr_block_pfn(self->blocks[rand() % BLOCKS]);
+	unsigned long pages = 1024;
+	unsigned long at = rand() % (self->pages / pages) * pages;
+
+	race->done[me] += whole(start + at, start + at + pages, rand() % 3) > 0;
+	give_back(pages);
+	poll(NULL, 0, rand() % 20);
+}
+
+static void race_offline(FIXTURE_DATA(range) * self, struct race *race, int me)
+{
+	const int block = self->blocks[1];
+	int ret;
+
+	/*
+	 * Half of the time stopped by a signal, in most cases half-way; the other
+	 * half without pieces in it, but for those that come between.
+	 */
+	if (race->rounds[me] % 2) {
+		ret = hr_block_offline_usec(block, 500 + rand() % 20000);
+	} else {
+		give_back(ALL);
+		ret = hr_block_offline(block, 1);
+	}
+	race->done[me] += !ret;
+	if (!ret)
+		hr_block_write(block, "state", KEYWORD);
+	/* Whatever was done: a block that is online says "Invalid argument". */
+	poll(NULL, 0, 20);
+}
+
+/* Who has a page that fails is told, and does not touch it. */
+static void told_of_poison(int sig)
+{
+	(void)sig;
+}
+
+/* By their flags: what was looked up may have moved before it was poisoned. */
+static long unpoison(FIXTURE_DATA(range) * self)
+{
+	uint64_t *flags = calloc(self->pages, sizeof(*flags));
+	char text[32];
+	long sum = 0;
+
+	if (!flags || hr_kpageflags(self->start, self->pages, flags)) {
+		free(flags);
+		return -1;
+	}
+	for (unsigned long i = 0; i < self->pages; i++) {
+		if (!(flags[i] & KPF_HWPOISON))
+			continue;
+		snprintf(text, sizeof(text), "0x%lx", self->start + i);
+		sum += !hr_write_file(UNPOISON, text);
+	}
+	free(flags);
+	return sum;
+}
+
+/*
+ * Pages are taken out of use before they fail, in use or not, and come back: so
+ * is a free one taken off the lists by somebody else.
+ */
+static void race_soft(FIXTURE_DATA(range) * self, struct race *race, int me)
+{
+	char text[32];
+
+	for (int i = 0; i < 16; i++) {
+		snprintf(text, sizeof(text), "0x%lx",
+			 (self->start + rand() % self->pages) * PAGE);
+		race->done[me] += !hr_write_file(SOFT_OFFLINE, text);
+	}
+	if (!(race->rounds[me] % 4))
+		unpoison(self);
+}
+
+/* User memory comes and goes; now and then a page of it fails. */
+static void race_memory(FIXTURE_DATA(range) * self, struct race *race, int me)
+{
+	const size_t bytes = 24 * MIB;
+	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return;
+	if (race->rounds[me] % 2)
+		madvise(mem, bytes, MADV_NOHUGEPAGE);
+	hr_fill(mem, bytes);
+	race->wrong += hr_wrong_bytes(mem, bytes);
+	race->done[me] += hr_pages_in_block(mem, bytes, self->blocks[0]) > 0;
+	munmap(mem, bytes);
+}
+
+static void race_hard(FIXTURE_DATA(range) * self, struct race *race, int me)
+{
+	const size_t bytes = 8 * MIB;
+	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	poll(NULL, 0, 100);
+	if (mem == MAP_FAILED)
+		return;
+	signal(SIGBUS, told_of_poison);
+	madvise(mem, bytes, MADV_NOHUGEPAGE);
+	memset(mem, 1, bytes);
+	for (char *at = mem; at < mem + bytes; at += PAGE) {
+		if (!hr_pages_in_block(at, PAGE, self->blocks[0]))
+			continue;
+		if (madvise(at, PAGE, MADV_HWPOISON))
+			race->busy++;
+		else
+			race->done[me]++;
+		break;
+	}
+	munmap(mem, bytes);
+}
+
+static const struct racer {
+	const char *name;
+	void (*round)(FIXTURE_DATA(range) * self, struct race *race, int me);
+	bool poisons;
+} racers[RACERS] = {
+	{ "bulk", race_bulk },
+	{ "whole", race_whole },
+	{ "offline", race_offline },
+	{ "memory", race_memory },
+	{ "soft offline", race_soft, true },
+	{ "hard", race_hard, true },
+};
+
+static pid_t start_racer(FIXTURE_DATA(range) * self, struct race *race, int i)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "hr-racer");
+	srand(i + 1);
+	for (; !give_up(race); race->rounds[i]++)
+		racers[i].round(self, race, i);
+	_exit(0);
+}
+
+/*
+ * Who wants the same memory, takes it away, uses it, and finds that it fails. In
+ * the end all of it can be had.
+ */
+TEST_F_TIMEOUT(range, races, 300)
+{
+	/* page_owner counts a page as freed when it fails, and when it comes back. */
+	const bool poison = !access(UNPOISON, F_OK) &&
+			    !access(SOFT_OFFLINE, F_OK) &&
+			    (hr_booted_with("page_owner=off") ||
+			     !hr_booted_with("page_owner=on"));
+	pid_t pids[RACERS] = {};
+	struct race *race;
+	long got;
+
+	race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, race);
+	for (int i = 0; i < RACERS; i++) {
+		if (!racers[i].poisons || poison)
+			pids[i] = start_racer(self, race, i);
+	}
+	/* Some are killed in what they do, and others take their place. */
+	for (int i = 0; i < RACE_MS / 1000; i++) {
+		poll(NULL, 0, 1000);
+		kill(pids[0], SIGKILL);
+		EXPECT_EQ(pids[0], waitpid(pids[0], NULL, 0));
+		pids[0] = start_racer(self, race, 0);
+	}
+	race->stop = true;
+	for (int i = 0; i < RACERS; i++) {
+		int status = 0;
+
+		if (pids[i] <= 0)
+			continue;
+		EXPECT_EQ(pids[i], waitpid(pids[i], &status, 0));
+		TH_LOG("%s: %lu of %lu rounds", racers[i].name, race->done[i],
+		       race->rounds[i]);
+		EXPECT_EQ(0, status);
+		EXPECT_LT(0, race->done[i]);
+	}
+	EXPECT_EQ(0, race->wrong);
+
+	EXPECT_EQ(0, give_back(ALL));
+	if (poison) {
+		TH_LOG("%ld pages unpoisoned, %lu were busy when they failed",
+		       unpoison(self), race->busy);
+		EXPECT_EQ(0, hr_meminfo_kb("HardwareCorrupted"));
+	}
+	if (hr_block_is(self->blocks[1], "state", "offline"))
+		EXPECT_EQ(0, hr_block_write(self->blocks[1], "state", KEYWORD));
+	for (int i = 0; i < BLOCKS; i++) {
+		unsigned long start = hr_block_pfn(self->blocks[i]);
+
+		got = bulk(start, start + self->pages, 2, 0, self->pages);
+		EXPECT_EQ(self->pages, got);
+		EXPECT_EQ(0, give_back(ALL));
+		EXPECT_EQ(1, whole(start, start + self->pages, 2));
+		EXPECT_EQ(0, give_back(ALL));
+	}
+}
+
+TEST_HARNESS_MAIN
