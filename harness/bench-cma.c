@@ -6,6 +6,10 @@
  * are at work (Minchan Kim's test of 2020).
  *
  * The stock kernel has "alloc" and "free" only: what needs more is "-" there.
+ *
+ * With keywords other than cma the area is all of the memory that comes online,
+ * through the files of CONFIG_CONTIG_TEST. A CMA area is searched for room, of a
+ * range it is said where that is to be: as one, at its beginning.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +30,7 @@
 #include "report.h"
 
 #define AREA "/sys/kernel/debug/cma/"
+#define RANGE "/sys/kernel/debug/contig_test/"
 #define PCP_POLICY "/proc/sys/vm/hotremove_pcp"
 #define ORDER 4
 #define PIECE (1UL << ORDER)
@@ -57,11 +62,89 @@ static int area_set(const char *file, unsigned long val)
 	return hr_write_file(path, buf);
 }
 
+/* A part of the area, as one or in pieces: how many, or the errno, negative. */
+static long range_ask(const char *what)
+{
+	int fd = open(RANGE "alloc", O_RDWR | O_CLOEXEC);
+	char buf[32] = "";
+	long ret;
+
+	if (fd < 0)
+		die(-errno, "a kernel with CONFIG_CONTIG_TEST");
+	ret = write(fd, what, strlen(what));
+	if (ret < 0)
+		ret = -errno;
+	else if (pread(fd, buf, sizeof(buf) - 1, 0) >= 0)
+		ret = atol(buf);
+	close(fd);
+	return ret;
+}
+
+static int current_effort = 1;
+
+static int set_effort(int effort)
+{
+	current_effort = effort;
+	return is_cma() ? area_set("effort", effort) : 0;
+}
+
+/* As one; a range from its page `at` on. */
+static int alloc_whole(unsigned long at, unsigned long pages)
+{
+	char buf[128];
+	long ret;
+
+	if (is_cma())
+		return area_set("alloc", pages);
+	snprintf(buf, sizeof(buf), "%lu %lu %d", base + at, base + at + pages,
+		 current_effort);
+	ret = range_ask(buf);
+	return ret < 0 ? ret : 0;
+}
+
+static long alloc_bulk(unsigned int order, unsigned long nr)
+{
+	char buf[128];
+
+	if (is_cma()) {
+		if (area_set("order", order) || area_set("bulk", nr))
+			return 0;
+		return area_get("bulk");
+	}
+	snprintf(buf, sizeof(buf), "%lu %lu %d %u %lu", base, base + count,
+		 current_effort, order, nr);
+	return range_ask(buf);
+}
+
+static void free_all(void)
+{
+	char buf[32];
+
+	snprintf(buf, sizeof(buf), "%lu", count);
+	if (is_cma())
+		area_set("free", count);
+	else
+		hr_write_file(RANGE "free", buf);
+}
+
+static void find_range(void)
+{
+	if (!nr_blocks)
+		die(-ENODEV, "no memory block is offline");
+	online();
+	base = hr_block_pfn(blocks[0]);
+	count = nr_blocks * hr_block_pages();
+}
+
 static void find_area(void)
 {
 	static const char *const names[] = { "reserved", "cma_reserved",
 					     "linux,cma" };
 
+	if (!is_cma()) {
+		find_range();
+		return;
+	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		snprintf(area, sizeof(area), AREA "%s", names[i]);
 		if (area_get("count") <= 0)
@@ -75,7 +158,7 @@ static void find_area(void)
 
 static bool have_bulk(void)
 {
-	return area_get("order") >= 0;
+	return !is_cma() || area_get("order") >= 0;
 }
 
 /* Which pages of the area are in use; ones on per-cpu lists are as well. */
@@ -91,6 +174,22 @@ static void area_in_use(bool *used)
 		used[i] = !(flags[i] & KPF_BUDDY);
 }
 
+static long used_in_pieces(const bool *used)
+{
+	FILE *f = fopen(RANGE "pieces", "re");
+	unsigned long pfn, nr;
+	long sum = 0;
+
+	if (!f)
+		die(-errno, RANGE "pieces");
+	while (fscanf(f, "%lu %lu", &pfn, &nr) == 2) {
+		for (unsigned long i = 0; i < nr; i++)
+			sum += !used || used[pfn - base + i];
+	}
+	fclose(f);
+	return sum;
+}
+
 /* How many of these pages are allocated from the area now. */
 static long used_and_given(const bool *used)
 {
@@ -98,6 +197,8 @@ static long used_and_given(const bool *used)
 	long sum = 0;
 	FILE *f;
 
+	if (!is_cma())
+		return used_in_pieces(used);
 	snprintf(path, sizeof(path), "%s/bitmap", area);
 	f = fopen(path, "re");
 	if (!f)
@@ -132,9 +233,10 @@ static bool entry_in_area(uint64_t entry)
 
 /*
  * Anonymous memory takes from the area what it takes from the rest, as far as
- * both are free: fill them to `spare` MiB, and let go of what lies elsewhere.
+ * both are free: fill them to `spare` MiB, and let go of what lies elsewhere,
+ * unless all is to stay.
  */
-static void fill_area(long spare)
+static void fill(long spare, bool all)
 {
 	static uint64_t entries[512];
 	long mib = hr_meminfo_kb("MemFree") / 1024 - spare;
@@ -165,11 +267,16 @@ static void fill_area(long spare)
 		for (size_t i = 0; i < n; i++, addr += PAGE) {
 			if (entry_in_area(entries[i]))
 				filling.pages[filling.nr++] = addr;
-			else
+			else if (!all)
 				madvise(addr, PAGE, MADV_DONTNEED);
 		}
 	}
 	close(fd);
+}
+
+static void fill_area(long spare)
+{
+	fill(spare, false);
 }
 
 static void empty_area(void)
@@ -287,6 +394,108 @@ void run_cma_free(void)
 	result("pages", "%ld", pages / opt.rounds / nr_policies());
 }
 
+/* ---- how often zone->lock is taken ------------------------------------------------ */
+
+#define LOCK_STAT "/proc/lock_stat"
+#define ZONE_LOCK "&zone->lock:"
+#define CYCLES 4096
+
+static void watch_lock(void)
+{
+	int ret = hr_write_file(LOCK_STAT, "0");
+
+	if (ret)
+		die(ret, "a kernel with CONFIG_LOCK_STAT");
+}
+
+/* By anybody since watch_lock(). */
+static double lock_taken(void)
+{
+	char line[512], *at;
+	double sum = 0, n;
+	FILE *f = fopen(LOCK_STAT, "re");
+
+	if (!f)
+		die(-errno, LOCK_STAT);
+	while (fgets(line, sizeof(line), f)) {
+		at = strstr(line, ZONE_LOCK);
+		if (!at)
+			continue;
+		if (sscanf(at + strlen(ZONE_LOCK),
+			   " %*s %*s %*s %*s %*s %*s %*s %lf", &n) != 1)
+			die(-EIO, "what is this: %s", line);
+		sum += n;
+	}
+	fclose(f);
+	return sum;
+}
+
+/* One page comes and goes, where all that is free lies in the area: how often. */
+static double take_and_free(long *in_area)
+{
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry;
+
+	if (page == MAP_FAILED || fd < 0)
+		die(-errno, "a page");
+	watch_lock();
+	for (long i = 0; i < CYCLES; i++) {
+		*page = 1;
+		if (pread(fd, &entry, 8, (uintptr_t)page / PAGE * 8) != 8)
+			die(-errno, "read pagemap");
+		*in_area += entry_in_area(entry);
+		madvise(page, PAGE, MADV_DONTNEED);
+	}
+	close(fd);
+	munmap(page, PAGE);
+	return lock_taken() * 1000 / CYCLES;
+}
+
+/*
+ * For each 1,000 pages that are let go of, in one call and in a call for each page,
+ * and for 1,000 times that one comes and goes.
+ */
+void run_cma_locks(void)
+{
+	static double batch[MAX_ROUNDS], single[MAX_ROUNDS], cycle[MAX_ROUNDS];
+
+	if (opt.rounds > MAX_ROUNDS)
+		die(-EINVAL, "rounds=%ld", opt.rounds);
+	find_area();
+	hold();
+	for (int policy = 0; policy < nr_policies(); policy++) {
+		long in_area = 0;
+
+		set_policy(policy);
+		for (long i = 0; i < opt.rounds; i++) {
+			fill_area(opt.spare);
+			watch_lock();
+			madvise(filling.map, filling.bytes, MADV_DONTNEED);
+			batch[i] = lock_taken() * 1000 / filling.nr;
+			empty_area();
+
+			fill(opt.spare, true);
+			watch_lock();
+			for (long j = 0; j < filling.nr; j++)
+				madvise(filling.pages[j], PAGE, MADV_DONTNEED);
+			single[i] = lock_taken() * 1000 / filling.nr;
+			cycle[i] = take_and_free(&in_area);
+			empty_area();
+		}
+		result_named("batch_locks", policies[policy],
+			     median(batch, opt.rounds));
+		result_named("single_locks", policies[policy],
+			     median(single, opt.rounds));
+		result_named("cycle_locks", policies[policy],
+			     median(cycle, opt.rounds));
+		result_named("cycle_in_area_pct", policies[policy],
+			     100.0 * in_area / CYCLES / opt.rounds);
+	}
+	set_policy(0);
+}
+
 /* ---- while others are at work ---------------------------------------------------- */
 
 enum mode { WHOLE, SINGLES, BULK, NR_MODES };
@@ -299,37 +508,55 @@ struct tally {
 	double ms[MAX_ROUNDS];
 };
 
+static long free_in_area(void)
+{
+	static bool *used;
+	long sum = 0;
+
+	if (is_cma())
+		return hr_meminfo_kb("CmaFree") / 4;
+	if (!used)
+		used = calloc(count, sizeof(*used));
+	if (!used)
+		die(-ENOMEM, "%lu bytes", count);
+	area_in_use(used);
+	for (unsigned long i = 0; i < count; i++)
+		sum += !used[i];
+	return sum;
+}
+
 /*
  * The area is to be in use, though what was asked for last has just been freed:
  * by anonymous memory of ours, rather than to wait until others have come there.
  */
 static void use_area(void)
 {
-	if (hr_meminfo_kb("CmaFree") / 4 > (long)count / 16 &&
+	if (free_in_area() > (long)count / 16 &&
 	    hr_meminfo_kb("MemFree") / 1024 > opt.spare)
 		fill_area(opt.spare);
 }
 
 static long ask(enum mode mode, unsigned long pieces)
 {
-	unsigned long got = 0, failed = 0;
+	unsigned long got = 0, failed = 0, at = 0, most;
+	long ret;
 
 	switch (mode) {
 	case WHOLE:
-		return area_set("alloc", pieces * PIECE) ? 0 : pieces;
+		return alloc_whole(0, pieces * PIECE) ? 0 : pieces;
 	case SINGLES:
-		/* One that fails has looked at all of the area. */
-		while (got + failed < pieces && failed < 20) {
-			if (area_set("alloc", PIECE))
+		/* One that fails has looked at all of a CMA area. */
+		most = is_cma() ? 20 : count / PIECE - pieces + 1;
+		for (; got < pieces && failed < most; at += PIECE) {
+			if (alloc_whole(at, PIECE))
 				failed++;
 			else
 				got++;
 		}
 		return got;
 	default:
-		if (area_set("order", ORDER) || area_set("bulk", pieces))
-			return 0;
-		return area_get("bulk");
+		ret = alloc_bulk(ORDER, pieces);
+		return ret < 0 ? 0 : ret;
 	}
 }
 
@@ -358,7 +585,7 @@ static void attempt(enum mode mode, unsigned long pieces, struct tally *t)
 	t->complete += got == (long)pieces;
 	if (!t->n++ || got < t->worst)
 		t->worst = got;
-	area_set("free", count);
+	free_all();
 	if (held)
 		unpin(held);
 	empty_area();
@@ -393,7 +620,8 @@ static void end_churn(const pid_t *pids)
 {
 	result("churned", "%s",
 	       churn_end(pids[0]) && churn_end(pids[1]) ? "yes" : "NO");
-	result_count("used_pages", area_get("used"));
+	result_count("used_pages",
+		     is_cma() ? area_get("used") : used_in_pieces(NULL));
 	check_and_stop();
 }
 
@@ -460,6 +688,55 @@ void run_cma_churn(void)
 	end_churn(pids);
 }
 
+/*
+ * virtio-mem is asked for `grow` MiB back while others are at work, for each policy
+ * of freeing, and given them again. What the hypervisor takes for its part is in it.
+ */
+void run_cma_unplug(void)
+{
+	static struct tally tally[3];
+	pid_t pids[2];
+
+	if (opt.rounds > MAX_ROUNDS)
+		die(-EINVAL, "rounds=%ld", opt.rounds);
+	if (hr_write_file("/sys/devices/system/memory/auto_online_blocks",
+			  keyword))
+		die(-errno, "bring memory online as %s", keyword);
+	start_churn(pids);
+	for (long i = 0; i < opt.rounds; i++) {
+		for (int policy = 0; policy < nr_policies(); policy++) {
+			struct tally *t = &tally[policy];
+			long moved, left;
+			long long start;
+
+			set_policy(policy);
+			poll(NULL, 0, rand() % 200);
+			moved = hr_vmstat("pgmigrate_success");
+			start = now_ns();
+			hr_vmem_resize("vm0", opt.plug - opt.grow, 20);
+			t->ms[t->n] = (now_ns() - start) / 1e6;
+			t->moved += hr_vmstat("pgmigrate_success") - moved;
+			left = hr_vmem_size_mib("vm0") - (opt.plug - opt.grow);
+			t->complete += !left;
+			if (!t->n++ || opt.grow - left < t->worst)
+				t->worst = opt.grow - left;
+			hr_vmem_resize("vm0", opt.plug, 20);
+		}
+	}
+	set_policy(0);
+	for (int policy = 0; policy < nr_policies(); policy++) {
+		const char *name = policies[policy];
+		struct tally *t = &tally[policy];
+
+		result_named("complete", name, t->complete);
+		result_named("worst_mib", name, t->worst);
+		result_named("moved", name, (double)t->moved / t->n);
+		result_named("ms", name, median(t->ms, t->n));
+		result_named("max_ms", name, t->ms[t->n - 1]);
+	}
+	end_churn(pids);
+}
+
 /* ---- how hard to try ----------------------------------------------------------------- */
 
 struct worst {
@@ -490,11 +767,11 @@ static void try_hard(int effort, unsigned long pages, struct worst *w)
 	long long start;
 	double minsn;
 
-	if (area_set("effort", effort) && effort != 1)
+	if (set_effort(effort) && effort != 1)
 		return;
 	minsn = cpu_minsn();
 	start = now_ns();
-	w->got += !area_set("alloc", pages);
+	w->got += !alloc_whole(0, pages);
 	w->n++;
 	MOST(w->ms, (now_ns() - start) / 1e6);
 	MOST(w->minsn, cpu_minsn() - minsn);
@@ -503,7 +780,7 @@ static void try_hard(int effort, unsigned long pages, struct worst *w)
 		moved;
 	MOST(w->isolated, isolated);
 	MOST(w->moved, moved);
-	area_set("free", count);
+	free_all();
 }
 
 #define MOST_HELD 8

@@ -126,7 +126,7 @@ static long ordinary_pages(void)
 	return KIB_PAGES(hr_meminfo_kb("MemTotal") - (cma > 0 ? cma : 0));
 }
 
-static bool is_cma(void)
+bool is_cma(void)
 {
 	return !strncmp(keyword, "cma", 3);
 }
@@ -1436,7 +1436,9 @@ static const struct {
 	{ "many", run_many },
 	{ "rate", run_rate },
 	{ "cma_free", run_cma_free },
+	{ "cma_locks", run_cma_locks },
 	{ "cma_churn", run_cma_churn },
+	{ "cma_unplug", run_cma_unplug },
 	{ "cma_effort", run_cma_effort },
 	{ "cma_bulk", run_cma_bulk },
 };

@@ -3,6 +3,8 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <stdbool.h>
+
 #define PAGE 4096UL
 #define KIB_PAGES(kib) ((kib) / 4)
 
@@ -35,7 +37,7 @@ struct bench_options {
 	long seed; /* the first one */
 	long aged; /* 1: memory in use has gaps */
 	long huge, spare; /* huge pages in use in the block; free ones in all */
-	long held; /* pages of a CMA area that somebody holds */
+	long held; /* pages of what is asked for that somebody holds */
 	long inside; /* 1: the bystander's memory is to be moved as well */
 };
 extern struct bench_options opt;
@@ -52,6 +54,7 @@ long long now_ns(void);
 void result_count(const char *key, long long count);
 /* Die, unless err is 0. */
 void must(int err, const struct pressure *p, const char *what);
+bool is_cma(void); /* by the keyword */
 /* All blocks, as the keyword says. */
 void online(void);
 /* What the options say is to be held from before that. */
@@ -73,7 +76,9 @@ void check_and_stop(void);
 void hold_cache(void);
 
 void run_cma_free(void);
+void run_cma_locks(void);
 void run_cma_churn(void);
+void run_cma_unplug(void);
 void run_cma_effort(void);
 void run_cma_bulk(void);
 
