@@ -472,7 +472,7 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 			atol(r.third + strlen("Released instead of a kill: ")));
 	} else {
 		EXPECT_NE(NULL, strstr(r.second, variant->blamed));
-		EXPECT_LE(32 * 1024, r.unusable);
+		EXPECT_LE(16 * 1024, r.unusable);
 	}
 	if (!access(SCENE_RELEASE, F_OK) && variant->advice) {
 		EXPECT_NE(NULL, strstr(r.third, variant->advice));
