@@ -178,7 +178,7 @@ FIXTURE_TEARDOWN(virtio_mem)
 		TH_LOG("%ld bytes corrupt %s", corrupt, load_why(load)); \
 	} while (0)
 
-#define START(load, name, mib)                                 \
+#define START_LOAD(load, name, mib)                            \
 	do {                                                   \
 		ASSERT_EQ(0, load_start(load, name, mib, mib)) \
 		TH_LOG("%s: %s", name, load_why(load));        \
@@ -260,7 +260,7 @@ TEST_F_TIMEOUT(virtio_mem, shrink_under_load, 900)
 		ASSERT_TRUE(online_mib(PLUG_MIB));
 		prefer_node_of(variant->id);
 		for (i = 0; i < LOADS; i++)
-			START(&self->loads[i], names[i], mib);
+			START_LOAD(&self->loads[i], names[i], mib);
 		used = used_mib();
 		TH_LOG("%ld MiB of %d in use", used, PLUG_MIB);
 		ASSERT_GE(used, LOADS * mib / 2);
@@ -288,7 +288,7 @@ TEST_F_TIMEOUT(virtio_mem, balloon_at_the_same_time, 900)
 		RESIZE(PLUG_MIB);
 		ASSERT_TRUE(online_mib(PLUG_MIB));
 		ASSERT_TRUE(balloon_is(self->balloon));
-		START(&self->loads[0], "anon", 64);
+		START_LOAD(&self->loads[0], "anon", 64);
 
 		/* Half of the balloon is in, the rest comes meanwhile. */
 		ASSERT_EQ(0, balloon_ask((self->balloon + small) / 2));
@@ -316,13 +316,13 @@ TEST_F_TIMEOUT(virtio_mem, add_under_pressure, 900)
 	long mib = hr_meminfo_kb("MemAvailable") / 1024 - 96;
 
 	ASSERT_LT(0, mib);
-	START(&self->loads[0], "readers", 16);
-	START(&self->loads[1], "mlock", mib);
+	START_LOAD(&self->loads[0], "readers", 16);
+	START_LOAD(&self->loads[1], "mlock", mib);
 	TH_LOG("%ld MiB free when 512 MiB come",
 	       hr_meminfo_kb("MemFree") / 1024);
 	RESIZE(PLUG_MIB);
 	ASSERT_TRUE(online_mib(PLUG_MIB));
-	START(&self->loads[2], "anon", PLUG_MIB / 2);
+	START_LOAD(&self->loads[2], "anon", PLUG_MIB / 2);
 	ASSERT_GE(used_mib(), PLUG_MIB / 4);
 	CHECK(&self->loads[2]);
 	CHECK(&self->loads[1]);
