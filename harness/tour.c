@@ -88,7 +88,7 @@ static void make_files(const char *policy)
 
 	if (ret)
 		die(ret, "write %s to %s", policy, RELEASE);
-	show("cat " RELEASE);
+	show("echo %s >" RELEASE "; cat " RELEASE, policy);
 	ret = pressure_files(files, NULL);
 	if (ret)
 		die(ret, "files: %s", pressure_why(files));
