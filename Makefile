@@ -20,6 +20,8 @@ TESTS       ?=
 RETRY       ?= 1
 ## what make bench runs: rows of qemu-configs/bench or patterns (a,b*); empty: all
 BENCH       ?=
+## further words for each scenario of make bench: seed=5,rounds=100
+BENCH_ARGS  ?=
 ## factor on every time limit, for slow machines
 TIMEOUT_MUL ?= 1
 ## where make export puts its mails
@@ -34,8 +36,8 @@ run   := . harness/lib.sh;
 # make -s
 QUIET := $(findstring s,$(firstword -$(MAKEFLAGS)))
 
-export ACCEL BENCH BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET RETRY SERIES TESTS \
-	TIMEOUT_MUL V
+export ACCEL BENCH BENCH_ARGS BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET RETRY SERIES \
+	TESTS TIMEOUT_MUL V
 # None of this is meant for the makefiles of the kernel.
 unexport MAKEFLAGS
 
@@ -54,7 +56,7 @@ ifneq ($(V),1)
 .SILENT:
 endif
 
-## three guests, one table: what comes back when memory is unplugged (the default)
+## seven guests, two tables and a transcript: what comes back, what the kernel is lent (the default)
 demo: kernel initramfs
 	harness/demo.sh
 
