@@ -80,7 +80,7 @@ static long range_ask(const char *what)
 	return ret;
 }
 
-static int current_effort = 1;
+static int current_effort = 2;
 
 static int set_effort(int effort)
 {
