@@ -100,7 +100,7 @@ plan() {
 
 # Its output is judged like that of a guest: the last line is its exit.
 files=
-rm -rf "$logs/harness" "$logs"/*.out "$logs"/*/*.first
+rm -rf "$logs/harness" "$logs"/*.out "$logs"/*/*.first "$logs"/*-again
 mkdir -p "$logs/harness"
 if wanted all harness; then
 	if "$harness/tests/run" >"$logs/harness/golden.tap" 2>&1; then
@@ -171,4 +171,7 @@ done
 [ $status -ne 0 ] || exit 0
 # shellcheck disable=SC2086
 failures $files
+for again in *-again/*.tap; do
+	[ ! -e "$again" ] || failures "$again"
+done
 exit 1
