@@ -102,6 +102,7 @@ static const char *bar;
 static void add_zone_line(struct report *r, const char *line)
 {
 	static char zone[64], last[64];
+	char name[16];
 	static int lines;
 	long free, ordinary, hotremove, cma, highatomic;
 	const char *at = strstr(line, "usable: "), *needs;
@@ -118,11 +119,9 @@ static void add_zone_line(struct report *r, const char *line)
 	at += strlen("usable: ");
 	needs = strstr(at, "needs min:");
 	if (!r->needs_min && needs &&
-	    sscanf(needs, "needs min:%ldkB", &free) == 1) {
-		r->needs_min = free;
-		sscanf(line, "Node %d %15s", &node, zone);
-		r->zone_min = hr_zoneinfo(node, zone, "min") * PAGE_KIB;
-	}
+	    sscanf(needs, "needs min:%ldkB", &r->needs_min) == 1 &&
+	    sscanf(line, "Node %d %15s", &node, name) == 2)
+		r->zone_min = hr_zoneinfo(node, name, "min") * PAGE_KIB;
 	if (sscanf(at, "free:%ldkB%n", &free, &n) != 1)
 		return;
 	r->zones += free;
