@@ -176,4 +176,13 @@ long hr_released_pages(long *all, int *partial);
  */
 int hr_check_invariants(void);
 
+/* Poisoned pages (CONFIG_HWPOISON_INJECT), and what makes them so. */
+#define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON 100
+#endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
+
 #endif /* HR_H */

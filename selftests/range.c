@@ -41,13 +41,8 @@
 #define FILES "/sys/kernel/debug/contig_test/"
 #define MAX_ORDER 10
 #define KEYWORD "online_hotremove"
-#define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
 #define SOFT_OFFLINE "/sys/devices/system/memory/soft_offline_page"
 #define KPF_HWPOISON (1ULL << 19)
-
-#ifndef MADV_HWPOISON
-#define MADV_HWPOISON 100
-#endif
 
 /* How many pieces, or the errno of the write, negative. */
 static long ask(const char *what)

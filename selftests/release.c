@@ -651,6 +651,7 @@ TEST_F_TIMEOUT(again, partial_blocks_come_first, 300)
 	struct scene *s = &self->s;
 	struct pressure_counters from;
 	long long deadline;
+	long released;
 
 	PLUG(s, KEYWORD, AGAIN_PLUG_MIB);
 	look_once(s, NULL);
@@ -690,8 +691,8 @@ TEST_F_TIMEOUT(again, partial_blocks_come_first, 300)
 	TH_LOG("%s", pressure_why(&s->ballast));
 	ASSERT_EQ(0, hr_write_file(SCENE_RELEASE, "1"));
 	START(giver, unmovable, NULL);
-	deadline = hr_vmstat("hotremove_release");
-	while (hr_vmstat("hotremove_release") == deadline) {
+	released = hr_vmstat("hotremove_release");
+	while (hr_vmstat("hotremove_release") == released) {
 		ASSERT_GT(AGAIN_PLUG_MIB * MIB_KIB, pressure_done(giver));
 		ASSERT_EQ(0, pressure_grow(giver, pressure_done(giver) + 512, 0,
 					   GROW_SECONDS))
@@ -1397,13 +1398,6 @@ TEST_F_TIMEOUT(storm, of_growers, 300)
 /* So many switches must succeed meanwhile, there and back. */
 #define ENOUGH_SWITCHES 20
 #define MAX_POISONED 16
-#ifndef MADV_HWPOISON
-#define MADV_HWPOISON 100
-#endif
-#ifndef MADV_SOFT_OFFLINE
-#define MADV_SOFT_OFFLINE 101
-#endif
-#define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
 #define KPF_HWPOISON (1ULL << 19) /* of /proc/kpageflags */
 
 struct race {

@@ -473,14 +473,6 @@ TEST_F_TIMEOUT(boot, refuses_spliced_page, TEST_S)
 	EXPECT_EQ(0, to_hotremove_soon(self->block));
 }
 
-#define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
-#ifndef MADV_HWPOISON
-#define MADV_HWPOISON 100
-#endif
-#ifndef MADV_SOFT_OFFLINE
-#define MADV_SOFT_OFFLINE 101
-#endif
-
 /* Whoever has the page is told by force; it is not looked at any more. */
 static void told_of_poison(int sig)
 {
