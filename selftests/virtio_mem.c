@@ -219,8 +219,10 @@ TEST_F_TIMEOUT(virtio_mem, up_and_down, 900)
  */
 TEST_F_TIMEOUT(virtio_mem, no_room, 900)
 {
+	struct pressure_counters before, after, delta;
 	struct pressure workers[WORKERS];
 	long mib, kills, left;
+	char why[512];
 	int i;
 
 	RESIZE(PLUG_MIB);
@@ -230,10 +232,17 @@ TEST_F_TIMEOUT(virtio_mem, no_room, 900)
 	for (i = 0; i < WORKERS; i++)
 		ASSERT_EQ(0, pressure_anon(workers + i, mib, NULL));
 	kills = hr_vmstat("oom_kill");
+	pressure_counters(&before);
 	EXPECT_EQ(-ETIMEDOUT, hr_vmem_resize(variant->id, 0, 15));
+	pressure_counters(&after);
+	pressure_delta(&before, &after, &delta);
 	left = hr_vmem_size_mib(variant->id);
-	TH_LOG("%ld of %d MiB are left, %ld in use", left, PLUG_MIB,
-	       WORKERS * mib);
+	TH_LOG("%ld of %d MiB are left, %ld in use, %lld kB free", left,
+	       PLUG_MIB, WORKERS * mib, after.v[PC_FREE] * 4);
+	pressure_describe(&delta, why, sizeof(why));
+	/* It ends before others have to reclaim for it. */
+	EXPECT_EQ(0, delta.v[PC_ALLOCSTALL])
+	TH_LOG("%s", why);
 	EXPECT_LT(0, left);
 	EXPECT_EQ(kills, hr_vmstat("oom_kill"));
 	for (i = 0; i < WORKERS; i++) {
