@@ -712,6 +712,7 @@ static void run_kills(void)
 		pressure_stop(&anon);
 	}
 	qsort(ms, opt.rounds, sizeof(double), compare);
+	result_kswapd();
 	result("kills", "%ld", opt.rounds);
 	result("decision_best_ms", "%.2f", ms[0]);
 	result("decision_median_ms", "%.2f", ms[opt.rounds / 2]);

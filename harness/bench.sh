@@ -97,11 +97,14 @@ setup() {
 	echo "$1${BENCH_ARGS:+,$BENCH_ARGS} $2 $(sha256sum <"$(objects "$3")/arch/x86/boot/bzImage" | cut -c1-16)"
 }
 
-# The sites of the static key in the paths that row k is about.
+# The sites of the static keys in the paths that row k is about.
 static_key() {
 	[ -r "$OUT/mm/page_alloc.o" ] || return 0
-	"$harness/static-key.sh" "$OUT/mm/page_alloc.o" |
-		sed -n 's/^\([0-9]*\) sites.* \([0-9]*\) of them no no-op$/key_sites\t\1\nkey_no_nops\t\2/p'
+	for key in hotremove_key evacuate_key; do
+		"$harness/static-key.sh" "$OUT/mm/page_alloc.o" "$key"
+	done | awk '
+		/ sites in .text/ { n += $1; wrong += $(NF - 4) }
+		END { printf "key_sites\t%d\nkey_no_nops\t%d\n", n, wrong }'
 }
 
 # insn_results COUNTS GUEST_RESULTS: what the plugin counted for a removal, in all
