@@ -27,6 +27,7 @@
 #include "bench.h"
 #include "churn.h"
 #include "hr.h"
+#include "pressure.h"
 #include "report.h"
 
 #define AREA "/sys/kernel/debug/cma/"
@@ -827,4 +828,406 @@ void run_cma_effort(void)
 		result_named("max_ms", efforts[effort], w->ms);
 	}
 	result("area_pages", "%lu", count);
+}
+
+/* ---- what kernel memory can have of it, and who pays ---------------------------------- */
+
+/* Long enough for all that these do. */
+#define GROW_LIMIT_SECONDS 600
+
+/* So many eighths of the area, one after the other: how many there were, how soon. */
+static void ask_eighths(const char *when, int nr)
+{
+	long moved = hr_vmstat("pgmigrate_success");
+	double ms, sum = 0, most = 0;
+	int got = 0;
+
+	for (int i = 0; i < nr; i++) {
+		const long long start = now_ns();
+
+		got += !alloc_whole(0, count / 8);
+		ms = (now_ns() - start) / 1e6;
+		sum += ms;
+		MOST(most, ms);
+	}
+	result_named(when, "got", got);
+	result_named(when, "moved", hr_vmstat("pgmigrate_success") - moved);
+	result_named(when, "ms", sum);
+	result_named(when, "max_ms", most);
+	free_all();
+}
+
+static unsigned long log_value(const char *record, const char *name)
+{
+	const char *at = strstr(record, name);
+
+	return at ? strtoul(at + strlen(name), NULL, 10) : 0;
+}
+
+/*
+ * What the kernel's log says of memory at the first kill. User memory outside of
+ * the area that would have had room there is what should not be: `stranded`.
+ */
+static void result_kill(void)
+{
+	static char record[8192];
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	long user, room, outside;
+	ssize_t n;
+
+	if (fd < 0)
+		die(-errno, "/dev/kmsg");
+	/* EPIPE: the oldest records went meanwhile. */
+	while ((n = read(fd, record, sizeof(record) - 1)) > 0 ||
+	       (n < 0 && errno == EPIPE)) {
+		if (n < 0)
+			continue;
+		record[n] = '\0';
+		/* Pages, of all memory: that of nodes and zones is in kB. */
+		if (strstr(record, ";active_anon:"))
+			break;
+	}
+	close(fd);
+	if (n <= 0)
+		die(-ENOENT, "no word in the log of memory at the kill");
+	user = log_value(record, ";active_anon:") +
+	       log_value(record, " inactive_anon:") +
+	       log_value(record, " active_file:") +
+	       log_value(record, " inactive_file:");
+	room = log_value(record, " free_cma:");
+	outside = user - ((long)count - room);
+	outside = outside > 0 ? outside : 0;
+	result("kill_free_mib", "%.1f",
+	       log_value(record, " free:") * 1.0 / MIB_PAGES);
+	result("kill_free_cma_mib", "%.1f", room * 1.0 / MIB_PAGES);
+	result("kill_outside_mib", "%.1f", outside * 1.0 / MIB_PAGES);
+	result("stranded_mib", "%.1f",
+	       (room < outside ? room : outside) * 1.0 / MIB_PAGES);
+}
+
+/*
+ * User memory where the kernel put it, then kernel memory: `grow` MiB more than is
+ * free outside of the area, which is where others begin to pay, then all it can
+ * have.
+ */
+void run_cma_balance(void)
+{
+	struct pressure_counters from, d;
+	struct pressure grower;
+	int killed;
+
+	find_area();
+	online();
+	hold_cache();
+	hold();
+	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
+	pressure_counters(&from);
+	result("area_mib", "%lu", count / MIB_PAGES);
+	result("start_free_cma_mib", "%lld", from.v[PC_FREE_CMA] / MIB_PAGES);
+	result("start_free_ordinary_mib", "%lld",
+	       from.v[PC_FREE_ORDINARY] / MIB_PAGES);
+
+	killed = pressure_grow(&grower,
+			       from.v[PC_FREE_ORDINARY] * PAGE_KIB +
+				       opt.grow * MIB_KIB,
+			       0, GROW_LIMIT_SECONDS);
+	if (!killed) {
+		pressure_delta(&from, &grower.shared->last, &d);
+		result_count("short_reclaimed", d.v[PC_PGSTEAL]);
+		result_count("short_evacuated", d.v[PC_EVACUATE_MIGRATED]);
+		result("short_free_cma_mib", "%lld",
+		       grower.shared->last.v[PC_FREE_CMA] / MIB_PAGES);
+		ask_eighths("short", 2);
+	}
+	result_count("short_kills", hr_vmstat("oom_kill"));
+	if (!killed)
+		killed = pressure_grow(&grower, NO_END, 0, GROW_LIMIT_SECONDS);
+	if (killed != 1)
+		die(killed, "grow (%s)", pressure_why(&grower));
+	result("got_mib", "%lu", pressure_done(&grower) / MIB_KIB);
+	result_kill();
+	pressure_stop(&grower);
+	ask_eighths("after", 8);
+	check_and_stop();
+}
+
+/* ---- a zone, or pageblocks -------------------------------------------------------------- */
+
+/* Names seen in files of counters, each once, whatever the zone or node. */
+static struct {
+	char name[256][48];
+	int nr;
+} names;
+
+static bool new_name(const char *name)
+{
+	for (int i = 0; i < names.nr; i++) {
+		if (!strcmp(names.name[i], name))
+			return false;
+	}
+	if (names.nr < 256)
+		snprintf(names.name[names.nr++], sizeof(names.name[0]), "%s",
+			 name);
+	return true;
+}
+
+/*
+ * Counters of the area by itself: those with its name, and all that stand under the
+ * heading of a zone. How many, and how many of them are about user memory in it.
+ */
+static void result_counters(void)
+{
+	static const char *const files[] = {
+		"/proc/meminfo",
+		"/proc/vmstat",
+		"/proc/zoneinfo",
+		"/sys/devices/system/node/node0/meminfo",
+	};
+	const char *kind = is_cma()			      ? "cma" :
+			   !strcmp(keyword, "online_movable") ? "movable" :
+								"hotremove";
+	long user = 0;
+	char line[256];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		FILE *f = fopen(files[i], "re");
+		bool of_zone = false;
+
+		if (!f)
+			die(-errno, "%s", files[i]);
+		while (fgets(line, sizeof(line), f)) {
+			char name[48], zone[16];
+			unsigned long value;
+			int node;
+
+			if (sscanf(line, "Node %d, zone %15s", &node, zone) ==
+			    2) {
+				of_zone = !strcasecmp(zone, kind);
+				continue;
+			}
+			if (strstr(line, "pagesets"))
+				of_zone = false;
+			if (sscanf(line, "Node %d %47s %lu", &node, name,
+				   &value) != 3 &&
+			    sscanf(line, " %47s %lu", name, &value) != 2)
+				continue;
+			name[strcspn(name, ":")] = '\0';
+			if ((of_zone || strcasestr(name, kind)) &&
+			    new_name(name))
+				user += strstr(name, "anon") ||
+					strstr(name, "file");
+		}
+		fclose(f);
+	}
+	for (int i = 0; i < names.nr; i++)
+		printf("COUNTER %s\n", names.name[i]);
+	result("counters", "%d", names.nr);
+	result("counters_user", "%ld", user);
+}
+
+#define FAULT_MIB 32UL
+#define FAULT_ROUNDS 11
+
+/* Instructions a page for memory that is touched, and where that came to lie. */
+static void time_area_faults(const char *when)
+{
+	const size_t bytes = FAULT_MIB << 20;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	double insn[FAULT_ROUNDS];
+	long in_area = 0;
+	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (fd < 0 || mem == MAP_FAILED || madvise(mem, bytes, MADV_NOHUGEPAGE))
+		die(-errno, "memory to touch");
+	for (int i = 0; i < FAULT_ROUNDS; i++) {
+		const double start = cpu_minsn();
+
+		for (size_t at = 0; at < bytes; at += PAGE)
+			*(volatile char *)(mem + at) = 1;
+		insn[i] = (cpu_minsn() - start) * 1e6 / (bytes / PAGE);
+		for (size_t at = 0; at < bytes; at += PAGE) {
+			uint64_t entry;
+
+			if (pread(fd, &entry, 8,
+				  (uintptr_t)(mem + at) / PAGE * 8) != 8)
+				die(-errno, "read pagemap");
+			in_area += entry_in_area(entry);
+		}
+		madvise(mem, bytes, MADV_DONTNEED);
+	}
+	close(fd);
+	munmap(mem, bytes);
+	result_named("fault_insn", when, median(insn, FAULT_ROUNDS));
+	result_named("fault_in_area_pct", when,
+		     100.0 * in_area / FAULT_ROUNDS / (bytes / PAGE));
+}
+
+/* The same where what is free lies in the area, but for `spare` MiB. */
+static void time_faults_in_area(void)
+{
+	const long nr = 3 * FAULT_MIB * MIB_PAGES;
+
+	fill(opt.spare, true);
+	for (long i = 0; i < nr && i < filling.nr; i++)
+		madvise(filling.pages[i], PAGE, MADV_DONTNEED);
+	time_area_faults("area");
+	empty_area();
+}
+
+static long reclaim_scanned(void)
+{
+	return hr_vmstat("pgscan_kswapd") + hr_vmstat("pgscan_direct");
+}
+
+/*
+ * Anonymous memory, beside page cache that could be reclaimed, until somebody looks
+ * for something to reclaim. Of each four MiB one stays, wherever that is.
+ */
+static char *use_until_reclaim(size_t *bytes)
+{
+	const size_t most = hr_meminfo_kb("MemTotal") * 1024UL;
+	const long scanned = reclaim_scanned();
+	char *mem = mmap(NULL, most, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t at = 0;
+
+	if (mem == MAP_FAILED || madvise(mem, most, MADV_NOHUGEPAGE))
+		die(-errno, "memory to use");
+	for (; reclaim_scanned() == scanned && at < most; at += 1UL << 20) {
+		if (madvise(mem + at, 1UL << 20, MADV_POPULATE_WRITE))
+			die(-errno, "use memory");
+	}
+	result("reclaim_used_pct", "%.1f",
+	       100.0 * (count - free_in_area()) / count);
+	result("reclaim_free_mib", "%ld", hr_meminfo_kb("MemFree") / 1024);
+	for (size_t i = 0; i < at; i += 4UL << 20)
+		madvise(mem + i, 3UL << 20, MADV_DONTNEED);
+	*bytes = most;
+	return mem;
+}
+
+static void grow_until_kill(struct pressure *grower)
+{
+	long room = pressure_capacity_pages(), kib = room * PAGE_KIB;
+	int ret = pressure_grow(grower, NO_END, 0, GROW_LIMIT_SECONDS);
+
+	if (ret != 1)
+		die(ret, "grow (%s)", pressure_why(grower));
+	result("got_mib", "%lu", pressure_done(grower) / MIB_KIB);
+	result("capacity_pct", "%.1f", pressure_done(grower) * 100.0 / kib);
+	pressure_stop(grower);
+}
+
+static bool empty_once(void)
+{
+	bool done = true;
+
+	if (is_cma()) {
+		done = !alloc_whole(0, count);
+		free_all();
+		return done;
+	}
+	for (int i = 0; i < nr_blocks; i++)
+		done = !hr_block_offline(blocks[i], 5) && done;
+	return done;
+}
+
+/* By offlining, or by cma_alloc(): full of user memory, for which there is room. */
+static void empty_often(const char *when)
+{
+	static double ms[MAX_ROUNDS];
+	long done = 0, moved = 0;
+
+	for (long i = 0; i < opt.rounds; i++) {
+		long long start;
+
+		fill_area(opt.spare);
+		moved -= hr_vmstat("pgmigrate_success");
+		start = now_ns();
+		done += empty_once();
+		ms[i] = (now_ns() - start) / 1e6;
+		moved += hr_vmstat("pgmigrate_success");
+		empty_area();
+		for (int j = 0; !is_cma() && j < nr_blocks; j++)
+			hr_block_write(blocks[j], "state", keyword);
+	}
+	result_named("emptied", when, done);
+	result_named("emptied_moved", when, moved / opt.rounds);
+	result_named("emptied_ms", when, median(ms, opt.rounds));
+	result_named("emptied_max_ms", when, ms[opt.rounds - 1]);
+}
+
+/* What is a buffer of this disk now, in all and in the area. */
+static void result_buffers(const char *disk, size_t bytes)
+{
+	int map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int fd = open(disk, O_RDONLY | O_CLOEXEC);
+	unsigned char *there = calloc(bytes / PAGE, 1);
+	char *mem = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+	long all = 0, in_area = 0;
+
+	if (map < 0 || fd < 0 || !there || mem == MAP_FAILED ||
+	    madvise(mem, bytes, MADV_RANDOM) || mincore(mem, bytes, there))
+		die(-errno, "what there is of %s", disk);
+	for (size_t i = 0; i < bytes / PAGE; i++) {
+		uint64_t entry;
+
+		if (!(there[i] & 1))
+			continue;
+		(void)*(volatile char *)(mem + i * PAGE);
+		if (pread(map, &entry, 8,
+			  (uintptr_t)(mem + i * PAGE) / PAGE * 8) != 8)
+			die(-errno, "read pagemap");
+		all++;
+		in_area += entry_in_area(entry);
+	}
+	munmap(mem, bytes);
+	free(there);
+	close(fd);
+	close(map);
+	result("buffers", "%ld", all);
+	result("buffers_in_area", "%ld", in_area);
+}
+
+/* The disk of pressure_nofs(), as large as a ram disk is. */
+#define DISK "/dev/ram1"
+#define DISK_BYTES (64UL << 20)
+/* All inodes it has room for in 16 MiB of free memory. */
+#define DISK_FILES 10000
+
+/* What is asked of both, in one guest each. */
+void run_area(void)
+{
+	struct pressure grower, disk;
+	size_t bytes;
+	char *mem;
+
+	if (opt.rounds > MAX_ROUNDS)
+		die(-EINVAL, "rounds=%ld", opt.rounds);
+	find_area();
+	if (is_cma())
+		online();
+	/* Now, or they would share the memory that is filled later, and keep it. */
+	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
+	must(pressure_nofs(&disk, NULL), &disk, "a disk");
+	hold_cache();
+	result_counters();
+	time_area_faults("any");
+	time_faults_in_area();
+	empty_often("plain");
+
+	mem = use_until_reclaim(&bytes);
+	grow_until_kill(&grower);
+	munmap(mem, bytes);
+
+	/* Buffers come when there is not much else, wherever that lies. */
+	fill(opt.spare, true);
+	must(pressure_grow(&disk, DISK_FILES, 0, GROW_LIMIT_SECONDS), &disk,
+	     "files");
+	result_buffers(DISK, DISK_BYTES);
+	empty_area();
+	empty_often("disk");
+	pressure_stop(&disk);
+	check_and_stop();
 }

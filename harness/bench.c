@@ -9,8 +9,8 @@
  * bench-removal.c, those of CMA areas in bench-cma.c, the numbers in `options`. Memory is
  * present at boot and comes online through sysfs: under icount that is the same
  * to the instruction in every run. Keywords: online_hotremove, online_movable,
- * online_kernel, auto-movable, none, and cma and cma-always: boot memory is what
- * differs, and the latter lets evacuation use it as it would hot-removable memory.
+ * online_kernel, auto-movable, none, and cma, cma-always and cma-never: boot memory
+ * is what differs, and the latter two are vm.evacuate_to_cma.
  *
  * Lines "RESULT <key> <value>" are what harness/bench.sh collects; "-" is for
  * what did not come to pass, or what this kernel does not count. A kill is a
@@ -167,11 +167,12 @@ void online(void)
 	if (is_cma()) {
 		if (hr_meminfo_kb("CmaTotal") <= 0)
 			die(-ENOMEM, "no CMA area");
-		if (!strcmp(keyword, "cma-always")) {
-			ret = hr_write_file("/proc/sys/vm/evacuate_to_cma",
-					    "1");
+		if (strcmp(keyword, "cma")) {
+			ret = hr_write_file(
+				"/proc/sys/vm/evacuate_to_cma",
+				!strcmp(keyword, "cma-always") ? "1" : "-1");
 			if (ret)
-				die(ret, "evacuate to CMA");
+				die(ret, "evacuate_to_cma for %s", keyword);
 		}
 		return;
 	}
@@ -1442,6 +1443,8 @@ static const struct {
 	{ "cma_unplug", run_cma_unplug },
 	{ "cma_effort", run_cma_effort },
 	{ "cma_bulk", run_cma_bulk },
+	{ "cma_balance", run_cma_balance },
+	{ "area", run_area },
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

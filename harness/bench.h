@@ -81,5 +81,7 @@ void run_cma_churn(void);
 void run_cma_unplug(void);
 void run_cma_effort(void);
 void run_cma_bulk(void);
+void run_cma_balance(void);
+void run_area(void);
 
 #endif /* BENCH_H */
