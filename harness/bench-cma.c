@@ -36,7 +36,10 @@
 #define ORDER 4
 #define PIECE (1UL << ORDER)
 
+#define KPF_LRU (1ULL << 5)
 #define KPF_BUDDY (1ULL << 10)
+#define KPF_ANON (1ULL << 12)
+#define KPF_SWAPBACKED (1ULL << 14)
 
 #define MAX_ROUNDS 1000
 
@@ -947,7 +950,7 @@ void run_cma_balance(void)
 	result("got_mib", "%lu", pressure_done(&grower) / MIB_KIB);
 	result_kill();
 	pressure_stop(&grower);
-	ask_eighths("after", 8);
+	ask_eighths("after", 4);
 	check_and_stop();
 }
 
@@ -1063,16 +1066,12 @@ static void time_area_faults(const char *when)
 		     100.0 * in_area / FAULT_ROUNDS / (bytes / PAGE));
 }
 
-/* The same where what is free lies in the area, but for `spare` MiB. */
-static void time_faults_in_area(void)
+/* All is in use but `spare` MiB and, of the area, so many. */
+static void leave_in_area(long mib)
 {
-	const long nr = 3 * FAULT_MIB * MIB_PAGES;
-
 	fill(opt.spare, true);
-	for (long i = 0; i < nr && i < filling.nr; i++)
+	for (long i = 0; i < mib * MIB_PAGES && i < filling.nr; i++)
 		madvise(filling.pages[i], PAGE, MADV_DONTNEED);
-	time_area_faults("area");
-	empty_area();
 }
 
 static long reclaim_scanned(void)
@@ -1158,43 +1157,41 @@ static void empty_often(const char *when)
 	result_named("emptied_max_ms", when, ms[opt.rounds - 1]);
 }
 
-/* What is a buffer of this disk now, in all and in the area. */
-static void result_buffers(const char *disk, size_t bytes)
+#define DISK_FILES 10000
+
+/* Pages of files in the area; those in LRU batches are not seen. */
+static long file_pages_in_area(void)
 {
-	int map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	int fd = open(disk, O_RDONLY | O_CLOEXEC);
-	unsigned char *there = calloc(bytes / PAGE, 1);
-	char *mem = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-	long all = 0, in_area = 0;
+	static uint64_t *flags;
+	long sum = 0;
 
-	if (map < 0 || fd < 0 || !there || mem == MAP_FAILED ||
-	    madvise(mem, bytes, MADV_RANDOM) || mincore(mem, bytes, there))
-		die(-errno, "what there is of %s", disk);
-	for (size_t i = 0; i < bytes / PAGE; i++) {
-		uint64_t entry;
-
-		if (!(there[i] & 1))
-			continue;
-		(void)*(volatile char *)(mem + i * PAGE);
-		if (pread(map, &entry, 8,
-			  (uintptr_t)(mem + i * PAGE) / PAGE * 8) != 8)
-			die(-errno, "read pagemap");
-		all++;
-		in_area += entry_in_area(entry);
-	}
-	munmap(mem, bytes);
-	free(there);
-	close(fd);
-	close(map);
-	result("buffers", "%ld", all);
-	result("buffers_in_area", "%ld", in_area);
+	if (!flags)
+		flags = calloc(count, sizeof(*flags));
+	if (!flags || hr_kpageflags(base, count, flags) < 0)
+		die(-errno, "/proc/kpageflags");
+	for (unsigned long i = 0; i < count; i++)
+		sum += (flags[i] & (KPF_LRU | KPF_ANON | KPF_SWAPBACKED)) ==
+		       KPF_LRU;
+	return sum;
 }
 
-/* The disk of pressure_nofs(), as large as a ram disk is. */
-#define DISK "/dev/ram1"
-#define DISK_BYTES (64UL << 20)
-/* All inodes it has room for in 16 MiB of free memory. */
-#define DISK_FILES 10000
+/*
+ * Buffers of the inodes of a disk, when most of what is free lies in the area.
+ * Few enough for nothing to be reclaimed.
+ */
+static void make_buffers(struct pressure *disk)
+{
+	long all, in_area;
+
+	leave_in_area(3 * FAULT_MIB);
+	all = KIB_PAGES(hr_meminfo_kb("Buffers"));
+	in_area = file_pages_in_area();
+	must(pressure_grow(disk, DISK_FILES, 0, GROW_LIMIT_SECONDS), disk,
+	     "files");
+	result("buffers", "%ld", KIB_PAGES(hr_meminfo_kb("Buffers")) - all);
+	result("buffers_in_area", "%ld", file_pages_in_area() - in_area);
+	empty_area();
+}
 
 /* What is asked of both, in one guest each. */
 void run_area(void)
@@ -1214,19 +1211,16 @@ void run_area(void)
 	hold_cache();
 	result_counters();
 	time_area_faults("any");
-	time_faults_in_area();
+	leave_in_area(3 * FAULT_MIB);
+	time_area_faults("area");
+	empty_area();
 	empty_often("plain");
 
 	mem = use_until_reclaim(&bytes);
 	grow_until_kill(&grower);
 	munmap(mem, bytes);
 
-	/* Buffers come when there is not much else, wherever that lies. */
-	fill(opt.spare, true);
-	must(pressure_grow(&disk, DISK_FILES, 0, GROW_LIMIT_SECONDS), &disk,
-	     "files");
-	result_buffers(DISK, DISK_BYTES);
-	empty_area();
+	make_buffers(&disk);
 	empty_often("disk");
 	pressure_stop(&disk);
 	check_and_stop();
