@@ -2,8 +2,9 @@
 /*
  * Scenarios of `make bench` that allocate from a CMA area, through its files in
  * debugfs: what freed pages cost that pass by the per-cpu lists, how much work
- * each effort is at worst, and how much of what is asked for is had while others
- * are at work (Minchan Kim's test of 2020).
+ * each effort is at worst, how much of what is asked for is had while others are
+ * at work (Minchan Kim's test of 2020), and what kernel memory can have of it. The
+ * last one compares it with ZONE_MOVABLE and hot-removable memory.
  *
  * The stock kernel has "alloc" and "free" only: what needs more is "-" there.
  *
@@ -1132,32 +1133,12 @@ static bool empty_once(void)
 	return done;
 }
 
-/* By offlining, or by cma_alloc(): full of user memory, for which there is room. */
-static void empty_often(const char *when)
-{
-	static double ms[MAX_ROUNDS];
-	long done = 0, moved = 0;
+/* Files of a disk that are made each time. */
+#define DISK_FILES 4000
 
-	for (long i = 0; i < opt.rounds; i++) {
-		long long start;
-
-		fill_area(opt.spare);
-		moved -= hr_vmstat("pgmigrate_success");
-		start = now_ns();
-		done += empty_once();
-		ms[i] = (now_ns() - start) / 1e6;
-		moved += hr_vmstat("pgmigrate_success");
-		empty_area();
-		for (int j = 0; !is_cma() && j < nr_blocks; j++)
-			hr_block_write(blocks[j], "state", keyword);
-	}
-	result_named("emptied", when, done);
-	result_named("emptied_moved", when, moved / opt.rounds);
-	result_named("emptied_ms", when, median(ms, opt.rounds));
-	result_named("emptied_max_ms", when, ms[opt.rounds - 1]);
-}
-
-#define DISK_FILES 10000
+struct buffers {
+	long all, in_area; /* pages, of all times */
+};
 
 /* Pages of files in the area; those in LRU batches are not seen. */
 static long file_pages_in_area(void)
@@ -1179,21 +1160,55 @@ static long file_pages_in_area(void)
  * Buffers of the inodes of a disk, when most of what is free lies in the area.
  * Few enough for nothing to be reclaimed.
  */
-static void make_buffers(struct pressure *disk)
+static void make_buffers(struct pressure *disk, struct buffers *made)
 {
-	long all, in_area;
-
 	leave_in_area(3 * FAULT_MIB);
-	all = KIB_PAGES(hr_meminfo_kb("Buffers"));
-	in_area = file_pages_in_area();
-	must(pressure_grow(disk, DISK_FILES, 0, GROW_LIMIT_SECONDS), disk,
-	     "files");
-	result("buffers", "%ld", KIB_PAGES(hr_meminfo_kb("Buffers")) - all);
-	result("buffers_in_area", "%ld", file_pages_in_area() - in_area);
+	made->all -= KIB_PAGES(hr_meminfo_kb("Buffers"));
+	made->in_area -= file_pages_in_area();
+	must(pressure_grow(disk, pressure_done(disk) + DISK_FILES, 0,
+			   GROW_LIMIT_SECONDS),
+	     disk, "files");
+	made->all += KIB_PAGES(hr_meminfo_kb("Buffers"));
+	made->in_area += file_pages_in_area();
 	empty_area();
 }
 
-/* What is asked of both, in one guest each. */
+/*
+ * By offlining, or by cma_alloc(): full of user memory, for which there is room, and
+ * with buffers of that disk, if any.
+ */
+static void empty_often(const char *when, struct pressure *disk)
+{
+	static double ms[MAX_ROUNDS];
+	struct buffers buffers = { 0 };
+	long done = 0, moved = 0;
+
+	for (long i = 0; i < opt.rounds; i++) {
+		long long start;
+
+		if (disk)
+			make_buffers(disk, &buffers);
+		fill_area(opt.spare);
+		moved -= hr_vmstat("pgmigrate_success");
+		start = now_ns();
+		done += empty_once();
+		ms[i] = (now_ns() - start) / 1e6;
+		moved += hr_vmstat("pgmigrate_success");
+		empty_area();
+		for (int j = 0; !is_cma() && j < nr_blocks; j++)
+			hr_block_write(blocks[j], "state", keyword);
+	}
+	if (disk) {
+		result("buffers", "%ld", buffers.all);
+		result("buffers_in_area", "%ld", buffers.in_area);
+	}
+	result_named("emptied", when, done);
+	result_named("emptied_moved", when, moved / opt.rounds);
+	result_named("emptied_ms", when, median(ms, opt.rounds));
+	result_named("emptied_max_ms", when, ms[opt.rounds - 1]);
+}
+
+/* The same questions for each kind of memory, in one guest each. */
 void run_area(void)
 {
 	struct pressure grower, disk;
@@ -1214,14 +1229,13 @@ void run_area(void)
 	leave_in_area(3 * FAULT_MIB);
 	time_area_faults("area");
 	empty_area();
-	empty_often("plain");
+	empty_often("plain", NULL);
 
 	mem = use_until_reclaim(&bytes);
 	grow_until_kill(&grower);
 	munmap(mem, bytes);
 
-	make_buffers(&disk);
-	empty_often("disk");
+	empty_often("disk", &disk);
 	pressure_stop(&disk);
 	check_and_stop();
 }
