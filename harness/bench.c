@@ -47,23 +47,23 @@ static const struct {
 	const char *name;
 	long *value;
 } options[] = {
-	{ "plug", &opt.plug },	     { "limit", &opt.limit },
-	{ "anon", &opt.anon },	     { "anon_pct", &opt.anon_pct },
-	{ "bound", &opt.bound },     { "pre", &opt.pre },
-	{ "cache", &opt.cache },     { "grow", &opt.grow },
-	{ "thp", &opt.thp },	     { "mlock", &opt.mlock },
-	{ "loop", &opt.loop },	     { "mglru", &opt.mglru },
-	{ "rounds", &opt.rounds },   { "stay", &opt.stay },
-	{ "release", &opt.release }, { "tmpfs", &opt.tmpfs },
-	{ "pct", &opt.pct },	     { "seed", &opt.seed },
-	{ "huge", &opt.huge },	     { "spare", &opt.spare },
-	{ "inside", &opt.inside },   { "aged", &opt.aged },
-	{ "ballast", &opt.ballast }, { "swap", &opt.swap },
-	{ "bind", &opt.bind },	     { "cpuset", &opt.cpuset },
-	{ "memcg", &opt.memcg },     { "nofs", &opt.nofs },
-	{ "noio", &opt.noio },	     { "fit", &opt.fit },
-	{ "prefer", &opt.prefer },   { "orders", &opt.orders },
-	{ "held", &opt.held },
+	{ "plug", &opt.plug },	   { "limit", &opt.limit },
+	{ "anon", &opt.anon },	   { "anon_pct", &opt.anon_pct },
+	{ "bound", &opt.bound },   { "pre", &opt.pre },
+	{ "cache", &opt.cache },   { "grow", &opt.grow },
+	{ "thp", &opt.thp },	   { "mlock", &opt.mlock },
+	{ "loop", &opt.loop },	   { "mglru", &opt.mglru },
+	{ "rounds", &opt.rounds }, { "stay", &opt.stay },
+	{ "busy", &opt.busy },	   { "release", &opt.release },
+	{ "tmpfs", &opt.tmpfs },   { "pct", &opt.pct },
+	{ "seed", &opt.seed },	   { "huge", &opt.huge },
+	{ "spare", &opt.spare },   { "inside", &opt.inside },
+	{ "aged", &opt.aged },	   { "ballast", &opt.ballast },
+	{ "swap", &opt.swap },	   { "bind", &opt.bind },
+	{ "cpuset", &opt.cpuset }, { "memcg", &opt.memcg },
+	{ "nofs", &opt.nofs },	   { "noio", &opt.noio },
+	{ "fit", &opt.fit },	   { "prefer", &opt.prefer },
+	{ "orders", &opt.orders }, { "held", &opt.held },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -873,7 +873,22 @@ static void run_reserves(void)
 	}
 }
 
-/* Memory online, half of it used, and nothing to do. */
+/* So much movable memory comes and goes, again and again. */
+static void churn(size_t bytes, long long until_ns)
+{
+	char *mem;
+
+	while (now_ns() < until_ns) {
+		mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (mem == MAP_FAILED ||
+		    madvise(mem, bytes, MADV_POPULATE_WRITE))
+			die(-errno, "%zu bytes", bytes);
+		munmap(mem, bytes);
+	}
+}
+
+/* Memory online, half of it used, and nothing to do for evacuation: busy=, MiB. */
 static void run_idle(void)
 {
 	struct pressure_counters from, to, d;
@@ -883,10 +898,14 @@ static void run_idle(void)
 	hold_cache();
 	poll(NULL, 0, 1000);
 	pressure_counters(&from);
-	poll(NULL, 0, 30000);
+	if (opt.busy)
+		churn(opt.busy << 20, now_ns() + 10000000000LL);
+	else
+		poll(NULL, 0, 30000);
 	pressure_counters(&to);
 	pressure_delta(&from, &to, &d);
 	result_count("evacuated_blocks", d.v[PC_EVACUATE_BLOCKS]);
+	result_count("stalls", pressure_stalls(&d));
 	result_count("reclaimed", d.v[PC_PGSTEAL]);
 	result_count("kswapd_ms", d.v[PC_KSWAPD_MS]);
 	end();

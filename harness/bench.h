@@ -21,6 +21,7 @@ struct bench_options {
 	long thp, mlock, tmpfs, loop; /* 1: holders are so */
 	long mglru; /* 1: the other LRU implementation */
 	long rounds;
+	long busy; /* movable memory that comes and goes */
 	long orders; /* with gaps, and somebody asks for order 9 meanwhile */
 	long stay; /* 1: the memory is not unplugged at the end */
 	long limit; /* files to make at most, 0: a quarter more than fit */
