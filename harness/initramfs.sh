@@ -22,7 +22,7 @@ mkdir -p "$work"
 
 $CC -O2 -o "$work/gen_init_cpio" "$BUILD/src/usr/gen_init_cpio.c" ||
 	fail "cannot build $BUILD/src/usr/gen_init_cpio.c"
-$CC -static -O2 -Wall -Wextra -o "$work/init" "$harness/init.c" ||
+$CC -static -s -O2 -Wall -Wextra -o "$work/init" "$harness/init.c" ||
 	fail "cannot build $harness/init.c (a static libc is needed: libc6-dev)"
 
 # What make demo and make bench run, where they are.
@@ -33,7 +33,7 @@ for program in demo bench tour; do
 	[ $program != bench ] ||
 		more="$harness/bench-removal.c $harness/bench-cma.c $tests/churn.c"
 	# shellcheck disable=SC2086 # a list it is
-	$CC -static -O2 -Wall -D_GNU_SOURCE -I"$tests" -o "$work/$program" \
+	$CC -static -s -O2 -Wall -D_GNU_SOURCE -I"$tests" -o "$work/$program" \
 		"$harness/$program.c" $more "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/pressure.c" ||
 		fail "cannot build $harness/$program.c"
 	programs="$programs $program"
