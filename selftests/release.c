@@ -25,8 +25,9 @@
  * policy: at 0 nothing is released whoever asks, and at 1 that goes on which was
  * killed for or waited before. The change takes effect at once.
  *
- * parts: where all pageblocks are partly in use, nothing is released at 1, and
- * what is used stays as it was at 2.
+ * parts: where all pageblocks are partly in use by what may not be moved, nothing is
+ * released at 1, and what is used stays as it was at 2. vacate: at 1, what may be moved
+ * leaves, and is as it was.
  *
  * large: who asks for 2 MiB at once, and can do without, causes nothing.
  *
@@ -930,6 +931,59 @@ TEST_F_TIMEOUT(parts, of_pageblocks_at_2, 300)
 	pressure_stop(files);
 	EXPECT_EQ(0, pressure_check(&s->anon));
 	/* There is no room for what would have to leave. */
+	pressure_stop(&s->anon);
+	NEARLY_ALL_COMES_BACK(s);
+}
+
+/* ---- vacate ---------------------------------------------------------------- */
+
+#define VACATE_PLUG_MIB 256UL
+/* Of that, while half of what is plugged is free, in holes of a page each. */
+#define VACATE_MIB 64UL
+
+SCENE(vacate);
+RELEASE_SETUP_ONE_NODE(vacate, VACATE_PLUG_MIB);
+
+TEST_F_TIMEOUT(vacate, pageblocks_are_made_whole_at_1, 300)
+{
+	struct pressure_options holes = { .holes = true };
+	struct scene *s = &self->s;
+	struct pressure *grower = &s->grower;
+	struct pressure_counters from, delta;
+	long unused;
+
+	ASSERT_EQ(0,
+		  scene_set(s, "/proc/sys/vm/compaction_proactiveness", "0"));
+	PLUG(s, KEYWORD, VACATE_PLUG_MIB);
+	look_once(s, NULL);
+	ASSERT_EQ(0, scene_ballast(s, LEAVE_MIB))
+	TH_LOG("%s", pressure_why(&s->ballast));
+	holes.prefer = 1UL << hr_block_node(s->blocks[0]);
+	START(&s->anon, anon, hr_meminfo_kb("HotRemoveFree") / MIB_KIB - 4,
+	      &holes);
+	unused = unused_pageblocks(s);
+	TH_LOG("%zu MiB with holes, %ld pageblocks are free", s->anon.mib,
+	       unused);
+	ASSERT_GE((long)percent(VACATE_PLUG_MIB / BLOCK_MIB, 10), unused);
+
+	ASSERT_EQ(0, scene_release(s, "1"));
+	pressure_counters(&from);
+	START(grower, unmovable, NULL);
+	EXPECT_EQ(0, pressure_grow(grower, (LEAVE_MIB + VACATE_MIB) * MIB_KIB,
+				   0, GROW_SECONDS))
+	TH_LOG("%lu MiB, then %s", pressure_done(grower) / MIB_KIB,
+	       pressure_why(grower));
+	pressure_delta(&from, &grower->shared->last, &delta);
+	TH_LOG("%lu MiB, %lld pages released: %s",
+	       pressure_done(grower) / MIB_KIB,
+	       grower->shared->last.v[PC_RELEASED],
+	       pressure_described(&from, &grower->shared->last));
+	EXPECT_EQ(0, delta.v[PC_OOM_KILL]);
+	EXPECT_LT(unused * BLOCK_PAGES, grower->shared->last.v[PC_RELEASED]);
+	EXPECT_EQ(0, pressure_check(&s->anon));
+	NUMBERS_AGREE(s, &from);
+	pressure_stop(grower);
+	EXPECT_EQ(0, pressure_check(&s->anon));
 	pressure_stop(&s->anon);
 	NEARLY_ALL_COMES_BACK(s);
 }
