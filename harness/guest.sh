@@ -69,25 +69,29 @@ check_host() {
 		fail "no such accelerator: $ACCEL (qemu-configs/$ACCEL.args)"
 }
 
-# The limit of the whole run, and what the guest must know of limits.
+# The limit of the whole run, and what the guest must know of limits. Where its
+# time is virtual it is not made longer by a slow host.
 set_limits() {
 	limit=$((RUN_LIMIT * TIMEOUT_MUL))
 	silence=$((SILENCE_LIMIT * TIMEOUT_MUL))
-	words="hr.run=$what hr.variant=$variant hr.timeout_mul=$TIMEOUT_MUL"
+	mul=$TIMEOUT_MUL
+	[ "$ACCEL" != icount ] || mul=1
+	words="hr.run=$what hr.variant=$variant hr.timeout_mul=$mul"
 	case $what in
 	kunit)	words="$words kunit.enable=1" ;;
 	tests=*)
 		# One limit per test program, from where run_kselftest.sh has it.
 		settings=$BUILD/selftests/hotremove/settings
 		timeout=$(sed -n 's/^timeout=//p' "$settings" 2>/dev/null || :)
-		timeout=$((${timeout:-45} * TIMEOUT_MUL))
-		words="$words hr.timeout=$timeout"
-		limit=$((silence + timeout * $(echo "$what" | tr ',' '\n' | wc -l)))
+		timeout=${timeout:-45}
+		words="$words hr.timeout=$((timeout * mul))"
+		limit=$((silence + timeout * TIMEOUT_MUL *
+			$(echo "$what" | tr ',' '\n' | wc -l)))
 		;;
 	esac
-	words="$words sysctl.kernel.hung_task_timeout_secs=$((120 * TIMEOUT_MUL))"
+	words="$words sysctl.kernel.hung_task_timeout_secs=$((120 * mul))"
 	# Soft lockups; 60 is the most the kernel takes.
-	thresh=$((10 * TIMEOUT_MUL))
+	thresh=$((10 * mul))
 	words="$words watchdog_thresh=$((thresh < 60 ? thresh : 60))"
 }
 
