@@ -22,8 +22,13 @@ RETRY       ?= 1
 BENCH       ?=
 ## further words for each scenario of make bench: seed=5,rounds=100
 BENCH_ARGS  ?=
+## 1: make bench goes on where it was interrupted
+RESUME      ?= 0
 ## factor on every time limit, for slow machines
 TIMEOUT_MUL ?= 1
+## what make bench-compare compares: A= was, B= is; empty: what was kept, and the last make bench
+A           ?=
+B           ?=
 ## where make export puts its mails
 DIR         ?= $(BUILD)/export
 ## 1: show every command and all its output
@@ -36,8 +41,8 @@ run   := . harness/lib.sh;
 # make -s
 QUIET := $(findstring s,$(firstword -$(MAKEFLAGS)))
 
-export ACCEL BENCH BENCH_ARGS BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET RETRY SERIES \
-	TESTS TIMEOUT_MUL V
+export ACCEL BENCH BENCH_ARGS BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET RESUME RETRY \
+	SERIES TESTS TIMEOUT_MUL V
 # None of this is meant for the makefiles of the kernel.
 unexport MAKEFLAGS
 
@@ -49,7 +54,7 @@ endif
 # Each step is parallel in itself.
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: demo check bench plots kunit shell source patched kernel kernel-image initramfs \
+.PHONY: demo check bench bench-repeat bench-compare plots kunit shell source patched kernel kernel-image initramfs \
 	lint lint-style bisect-check export refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
@@ -68,6 +73,16 @@ check: kernel initramfs
 bench: kernel initramfs
 	harness/bench-kernels.sh
 	harness/bench.sh
+
+## two runs of the same guests: are the numbers the same? one row if BENCH= is empty
+bench-repeat: kernel initramfs
+	harness/bench-kernels.sh
+	BENCH=$(or $(BENCH),j) harness/bench.sh --repeat
+
+## the ratios of two runs, A= and B=: files like raw.tsv
+bench-compare:
+	awk -f harness/bench-compare.awk $(or $(A),docs/results/raw.tsv) \
+		$(or $(B),$(BUILD)/bench/raw.tsv) qemu-configs/bench
 
 ## draw the curves of the last make bench, with the data, in docs/results
 plots:

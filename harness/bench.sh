@@ -5,17 +5,21 @@
 #	harness/bench.sh
 #	harness/bench.sh --table	of the numbers that are there
 #	harness/bench.sh --kernels	which ones the rows need, a word each
+#	harness/bench.sh --repeat	each guest twice: are the numbers the same?
 #
 # Time in the guests is virtual (qemu-configs/icount.args), hence the same on a
 # busy host, and guests may run side by side.
 #
 # With BENCH= the other rows of the table are those measured before, on the same
-# images and machines. Exit status 0 if every row has what it needs, 3 if it
-# could not run, else 1.
+# images and machines. Each guest leaves its numbers when it ends, so that a run
+# that was interrupted has a table, too, and goes on with RESUME=1. Exit status 0
+# if every row has what it needs, 3 if it could not run, else 1.
 #
 # Environment: as for guest.sh, and
 #	BENCH		rows or patterns (a,b*), empty: all
 #	BENCH_ARGS	further words for each scenario: seed=5,rounds=100
+#	RESUME		1: without the guests that have come to their end on the same
+#			kernel, machine and file system
 #	JOBS		guests at a time
 #	STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT
 #			object directories of the kernels (bench-kernels.sh)
@@ -34,10 +38,12 @@ matrix=$harness/../qemu-configs/bench
 : "${QEMU:=qemu-system-x86_64}"
 : "${ACCEL:=}"
 : "${BENCH_ARGS:=}"
+: "${RESUME:=0}"
+: "${BENCH_DIR:=$BUILD/bench}"
 [ -n "$ACCEL" ] || ACCEL=icount
-dir=$BUILD/bench
+dir=$BENCH_DIR
 raw=$dir/raw.tsv
-export BENCH_ARGS BUILD STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT TIMEOUT_MUL QEMU ACCEL
+export BENCH_ARGS BENCH_DIR BUILD STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT TIMEOUT_MUL QEMU ACCEL
 
 fail() {
 	echo "bench: $*" >&2
@@ -97,6 +103,11 @@ setup() {
 	echo "$1${BENCH_ARGS:+,$BENCH_ARGS} $2 $(sha256sum <"$(objects "$3")/arch/x86/boot/bzImage" | cut -c1-16)"
 }
 
+# The guest's file system: another one moves a kill by a few percent.
+files() {
+	sha256sum <"$BUILD/initramfs.cpio" | cut -c1-16
+}
+
 # The sites of the static keys in the paths that row k is about.
 static_key() {
 	[ -r "$OUT/mm/page_alloc.o" ] || return 0
@@ -130,8 +141,18 @@ insn_results() {
 		}' "$2" -
 }
 
-# xargs calls us back for each guest: its numbers to a file of its own, and one
-# line of progress.
+# "12/293, 0:07 of about 2:50 h": guests that have ended, and the time if the others
+# take as long.
+progress() {
+	done=$(wc -l <"$dir/done") all=$(wc -l <"$dir/plan")
+	took=$((($(date +%s) - $(cat "$dir/begun")) / 60))
+	about=$((($(date +%s) - $(cat "$dir/begun")) * all / done / 60))
+	printf '%d/%d, %d:%02d of about %d:%02d h' "$done" "$all" \
+		$((took / 60)) $((took % 60)) $((about / 60)) $((about % 60))
+}
+
+# xargs calls us back for each guest: its numbers to a file of its own, the setup
+# last, and one line of progress.
 if [ "${1:-}" = --guest ]; then
 	row=$2 scenario=$3 machine=$4 kernel=${5%%:*} keyword=${5#*:}
 	NAME=bench-$row-$kernel-$keyword
@@ -162,9 +183,11 @@ if [ "${1:-}" = --guest ]; then
 	verdict=ended
 	[ $status -eq 0 ] || verdict="FAILED (status $status: $out.log)"
 	printf '%s\t%s\t%s\t%s\t%s\n' "$row" "$kernel" "$keyword" host_seconds "$seconds" \
-		"$row" "$kernel" "$keyword" setup "$(setup "$scenario" "$machine" "$kernel")" \
-		"$row" "$kernel" "$keyword" command "$(cat "$BUILD/logs/$NAME/qemu.sh")" >>"$out"
-	echo "  $row $kernel $keyword: $verdict after $seconds s"
+		"$row" "$kernel" "$keyword" files "$(files)" \
+		"$row" "$kernel" "$keyword" command "$(cat "$BUILD/logs/$NAME/qemu.sh")" \
+		"$row" "$kernel" "$keyword" setup "$(setup "$scenario" "$machine" "$kernel")" >>"$out"
+	echo "$row $kernel $keyword" >>"$dir/done"
+	echo "  $(progress) $row $kernel $keyword: $verdict after $seconds s"
 	exit 0
 fi
 
@@ -188,10 +211,34 @@ guests() {
 	done
 }
 
-# Those to boot.
-plan() {
+# Those that BENCH= names.
+named() {
 	guests | while read -r row rest; do
 		! wanted "$row" || echo "$row $rest"
+	done
+}
+
+# have ROW SCENARIO MACHINE KERNEL KEYWORD: is there a result that holds?
+have() {
+	[ -r "$(objects "$4")/arch/x86/boot/bzImage" ] &&
+		grep -qF "	setup	$(setup "$2" "$3" "$4")" "$dir/$1.$4.$5" 2>/dev/null
+}
+
+# ended ROW KERNEL KEYWORD FILES: of a guest that came to its end, with these?
+ended() {
+	grep -qF "	files	$4" "$dir/$1.$2.$3" &&
+		! grep -qF "	lost	" "$dir/$1.$2.$3"
+}
+
+# Those to boot.
+plan() {
+	[ "$RESUME" = 1 ] || { named; return; }
+	these=$(files)
+	named | while read -r row scenario machine column; do
+		kernel=${column%%:*} keyword=${column#*:}
+		have "$row" "$scenario" "$machine" "$kernel" "$keyword" &&
+			ended "$row" "$kernel" "$keyword" "$these" ||
+			echo "$row $scenario $machine $column"
 	done
 }
 
@@ -199,23 +246,20 @@ plan() {
 results() {
 	guests | while read -r row scenario machine column; do
 		kernel=${column%%:*} keyword=${column#*:}
-		image=$(objects "$kernel")/arch/x86/boot/bzImage
-		[ ! -r "$image" ] ||
-			! grep -qF "	setup	$(setup "$scenario" "$machine" "$kernel")" \
-				"$dir/$row.$kernel.$keyword" 2>/dev/null ||
+		! have "$row" "$scenario" "$machine" "$kernel" "$keyword" ||
 			echo "$row $kernel $keyword"
 	done
 }
 
-# The kernels that only some rows are about, of those to boot.
+# The kernels that only some rows are about.
 kernels() {
-	plan | awk '{ sub(/:.*/, "", $4) } $4 !~ /^(stock|n|patched)$/ { print $4 }' |
+	named | awk '{ sub(/:.*/, "", $4) } $4 !~ /^(stock|n|patched)$/ { print $4 }' |
 		sed -E 's/^(first|last|half)$/placement/' | sort -u
 }
 
 describe() {
 	echo "# $("$QEMU" --version | head -n 1)"
-	echo "# $(uname -m), accelerator $ACCEL"
+	echo "# $(uname -m), accelerator $ACCEL, file system $(files)"
 	for kernel in stock n patched $(kernels); do
 		objects=$(objects "$kernel")
 		[ -r "$objects/arch/x86/boot/bzImage" ] || continue
@@ -228,7 +272,12 @@ run() {
 	mkdir -p "$dir"
 	"$harness/insn.sh" build || exit 3
 	plan >"$dir/plan"
-	[ -s "$dir/plan" ] || fail "BENCH=$BENCH names no row of qemu-configs/bench"
+	if [ ! -s "$dir/plan" ]; then
+		[ "$RESUME" = 1 ] || fail "BENCH=$BENCH names no row of qemu-configs/bench"
+		return
+	fi
+	: >"$dir/done"
+	date +%s >"$dir/begun"
 	while read -r row _ _ column; do
 		image=$(objects "${column%%:*}")/arch/x86/boot/bzImage
 		[ -r "$image" ] || fail "$image is missing (make bench)"
@@ -236,6 +285,37 @@ run() {
 	done <"$dir/plan"
 	echo "$(wc -l <"$dir/plan") guests, ${JOBS:-1} at a time; logs: $BUILD/logs/bench-*/"
 	xargs -r -P "${JOBS:-1}" -L 1 "$0" --guest <"$dir/plan"
+}
+
+# What a guest said of itself, without what the host has a part in.
+said() {
+	awk -F '\t' '$4 !~ /^(host_seconds|command)$/' "$1"
+}
+
+# Each guest once more, in a directory of its own: the md5 of both.
+repeat() {
+	RESUME=0 first=$BUILD/bench-repeat/1
+	for dir in "$first" "$BUILD/bench-repeat/2"; do
+		BENCH_DIR=$dir
+		run
+	done
+	echo
+	while read -r row _ _ column; do
+		name=$row.${column%%:*}.${column#*:}
+		was=$(said "$first/$name" | md5sum | cut -c1-32)
+		is=$(said "$dir/$name" | md5sum | cut -c1-32)
+		if grep -qF "	lost	" "$first/$name" "$dir/$name"; then
+			echo "FAIL $name: a guest did not come to its end"
+		elif [ "$was" = "$is" ]; then
+			echo "PASS $name: $is twice, of $(said "$dir/$name" | wc -l) numbers"
+		else
+			echo "FAIL $name: $was, then $is"
+			said "$first/$name" >"$first/said"
+			said "$dir/$name" | diff "$first/said" - | cut -f 4- -s |
+				sed 's/^/  /'
+		fi
+	done <"$dir/plan" | tee "$dir/verdict"
+	! grep -q '^FAIL' "$dir/verdict"
 }
 
 collect() {
@@ -260,6 +340,9 @@ collect() {
 if [ "${1:-}" = --kernels ]; then
 	kernels
 	exit 0
+elif [ "${1:-}" = --repeat ]; then
+	repeat
+	exit
 elif [ "${1:-}" = --table ]; then
 	[ -d "$dir" ] || fail "no $dir (make bench)"
 else
