@@ -41,7 +41,7 @@
 #include "pressure.h"
 #include "report.h"
 
-struct bench_options opt;
+struct bench_options opt = { .order = 9 };
 
 static const struct {
 	const char *name;
@@ -64,6 +64,7 @@ static const struct {
 	{ "nofs", &opt.nofs },	   { "noio", &opt.noio },
 	{ "fit", &opt.fit },	   { "prefer", &opt.prefer },
 	{ "orders", &opt.orders }, { "held", &opt.held },
+	{ "order", &opt.order },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -73,8 +74,11 @@ const char *keyword = "none";
 
 /* No scenario takes longer than that of virtual time unless it hangs. */
 #define LIMIT_SECONDS 600
-/* Who may not be the reason for a kill waits for ever. */
-#define LIMIT_SECONDS_NO_KILL 60
+/*
+ * Who may not be the reason for a kill waits for ever, on any kernel. A kill is
+ * decided in 2.5 s, and a request waits a second at most to be let into reclaim.
+ */
+#define PATIENCE_SECONDS 5
 
 long long now_ns(void)
 {
@@ -458,17 +462,35 @@ static void print_samples(void)
 	}
 }
 
-static unsigned int limit_seconds(void)
+/* Kernel memory that may not be the reason for a kill is made of other things. */
+static bool special_requests(void)
 {
-	return opt.nofs || opt.noio ? LIMIT_SECONDS_NO_KILL : LIMIT_SECONDS;
+	return opt.nofs || opt.noio;
 }
 
 /* What there was left for the kernel when it was last looked. */
 static long left_pages;
 static unsigned long left_done;
 
-/* Grow in steps, so that there is a curve. 1: killed. */
-static int grow_to(struct pressure *p, unsigned long target, unsigned long mark)
+/*
+ * Who waits for a page gets it when the ballast goes, and has been told by then to
+ * die.
+ */
+static void stop_growth(struct pressure *p, struct pressure *ballast)
+{
+	if (p->pid)
+		kill(p->pid, SIGKILL);
+	if (ballast)
+		pressure_stop(ballast);
+	pressure_stop(p);
+}
+
+/*
+ * Grow in steps, so that there is a curve. 1: killed, 2: waited for ever, and is no
+ * more: whoever looks at anything while nothing is left is the reason for a kill.
+ */
+static int grow_to(struct pressure *p, unsigned long target, unsigned long mark,
+		   struct pressure *ballast)
 {
 	unsigned long from = pressure_done(p), step;
 	int ret = 0;
@@ -476,7 +498,7 @@ static int grow_to(struct pressure *p, unsigned long target, unsigned long mark)
 	step = (target - from) / (MAX_SAMPLES - 4) + 1;
 	while (!ret && from < target) {
 		from = from + step < target ? from + step : target;
-		ret = pressure_grow(p, from, mark, limit_seconds());
+		ret = pressure_grow(p, from, mark, LIMIT_SECONDS);
 		take_sample(p);
 		if (opt.nofs && !ret) {
 			left_pages = pressure_capacity_pages() -
@@ -484,26 +506,31 @@ static int grow_to(struct pressure *p, unsigned long target, unsigned long mark)
 			left_done = from;
 		}
 	}
-	if (ret != 0 && ret != 1)
+	if (ret < 0)
 		die(ret, "grow (%s)", pressure_why(p));
+	if (ret == 2)
+		stop_growth(p, ballast);
 	return ret;
 }
 
 /*
  * What it took from the beginning to the end, and how that came. Most may have
- * happened after the last snapshot of one that was killed.
+ * happened after the last snapshot of one that did not get all.
  */
-static void result_growth(struct pressure *p, int killed)
+static void result_growth(struct pressure *p, int ended)
 {
+	static const char *const how[] = { "all", "killed", "waiting" };
 	const struct pressure_shared *s = p->shared;
 	struct pressure_counters end, d;
 	char text[512];
 
 	pressure_counters(&end);
-	pressure_delta(&s->start, killed ? &end : &s->last, &d);
+	pressure_delta(&s->start, ended ? &end : &s->last, &d);
 	pressure_describe(&d, text, sizeof(text));
 	printf("from start to end: %s\n", text);
-	result("killed", "%s", killed ? "yes" : "no");
+	result("killed", "%s", ended == 1 ? "yes" : "no");
+	result("end", "%s", how[ended]);
+	result_count("kills", d.v[PC_OOM_KILL]);
 	result_count("stalls", pressure_stalls(&d));
 	result_count("direct_reclaim", d.v[PC_ALLOCSTALL]);
 	result_count("reclaimed", d.v[PC_PGSTEAL]);
@@ -517,7 +544,7 @@ static void result_growth(struct pressure *p, int killed)
 	result("free_mib", "%lld", s->last.v[PC_FREE] / 256);
 	result("free_ordinary_mib", "%lld", s->last.v[PC_FREE_ORDINARY] / 256);
 	result_count("free_cma_pages", s->last.v[PC_FREE_CMA]);
-	if (killed && kill_ns() > 0)
+	if (ended == 1 && kill_ns() > 0)
 		result("decision_ms", "%.2f", (kill_ns() - s->last_ns) / 1e6);
 	else
 		result("decision_ms", "-");
@@ -536,6 +563,7 @@ static struct pressure_options grower_options(void)
 	return (struct pressure_options){
 		.nodes = opt.bind ? 1 : 0,
 		.cgroup = opt.cpuset || opt.memcg ? GROUP : NULL,
+		.patience = special_requests() ? PATIENCE_SECONDS : 0,
 	};
 }
 
@@ -561,12 +589,6 @@ static double probe_inodes(struct pressure *p)
 	}
 	pressure_delta(&half, &p->shared->last, &d);
 	return d.v[PC_SLAB] / (PROBE_FILES / 2.0) + 256.0 / PAGE;
-}
-
-/* Kernel memory that may not be the reason for a kill is made of other things. */
-static bool special_requests(void)
-{
-	return opt.nofs || opt.noio;
 }
 
 static void start_pipes(struct pressure *p)
@@ -649,7 +671,7 @@ static void run_files(void)
 	else if (!limit)
 		limit = capacity + capacity / 4;
 	take_sample(&files);
-	ret = grow_to(&files, limit, mark);
+	ret = grow_to(&files, limit, mark, opt.ballast ? &ballast : NULL);
 	/* The first ones do not tell what disk and descriptors will take. */
 	if (left_done)
 		capacity = (double)left_done * room / (room - left_pages);
@@ -676,9 +698,7 @@ static void run_files(void)
 		result("reclaimed_90", "-");
 		result("stalls_90", "-");
 	}
-	pressure_stop(&files);
-	if (opt.ballast)
-		pressure_stop(&ballast);
+	stop_growth(&files, opt.ballast ? &ballast : NULL);
 	if (opt.release)
 		wait_armed(&files);
 	end();
@@ -789,7 +809,8 @@ static void run_grow(void)
 	if (opt.fit)
 		want = (pre + room * PAGE_KIB) / 100 * opt.fit - pre;
 	from = pressure_done(&grower);
-	ret = grow_to(&grower, from + want / unit, 0);
+	ret = grow_to(&grower, from + want / unit, 0,
+		      special_requests() ? &ballast : NULL);
 
 	got = (pressure_done(&grower) - from) * unit + 0.5;
 	missing = KIB_PAGES(got) + pressure_watermark_pages("min") - free;
@@ -841,9 +862,7 @@ static void run_grow(void)
 		result("cache_survived_pct", "-");
 		result("cache_lost_pct", "-");
 	}
-	pressure_stop(&grower);
-	if (special_requests())
-		pressure_stop(&ballast);
+	stop_growth(&grower, special_requests() ? &ballast : NULL);
 	if (opt.release)
 		wait_armed_at_last(&grower);
 	end();
@@ -888,80 +907,111 @@ static void churn(size_t bytes, long long until_ns)
 	}
 }
 
-/* Memory online, half of it used, and nothing to do for evacuation: busy=, MiB. */
-static void run_idle(void)
-{
-	struct pressure_counters from, to, d;
-
-	hold();
-	online();
-	hold_cache();
-	poll(NULL, 0, 1000);
-	pressure_counters(&from);
-	if (opt.busy)
-		churn(opt.busy << 20, now_ns() + 10000000000LL);
-	else
-		poll(NULL, 0, 30000);
-	pressure_counters(&to);
-	pressure_delta(&from, &to, &d);
-	result_count("evacuated_blocks", d.v[PC_EVACUATE_BLOCKS]);
-	result_count("stalls", pressure_stalls(&d));
-	result_count("reclaimed", d.v[PC_PGSTEAL]);
-	result_count("kswapd_ms", d.v[PC_KSWAPD_MS]);
-	end();
-}
-
 /* Each second piece is free: something to do for compaction. */
 #define FRAGMENT (256UL << 10)
 
 static char *fragment(size_t bytes)
 {
+	size_t half = PAGE << (opt.order - 1), i;
+	size_t piece = half < FRAGMENT ? half : FRAGMENT;
 	char *mem;
-	size_t i;
 
 	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED || madvise(mem, bytes, MADV_NOHUGEPAGE) ||
 	    madvise(mem, bytes, MADV_POPULATE_WRITE))
 		die(-errno, "%zu bytes", bytes);
-	for (i = 0; i < bytes; i += 2 * FRAGMENT)
-		if (madvise(mem + i, FRAGMENT, MADV_DONTNEED))
+	for (i = 0; i < bytes; i += 2 * piece)
+		if (madvise(mem + i, piece, MADV_DONTNEED))
 			die(-errno, "let go of memory");
 	return mem;
 }
 
-/* As many as an io_uring takes: 2 MiB in one piece, twice. */
-#define RING_ENTRIES 32768
-#define RINGS 12
+/* As many entries as make their array one piece; so many fds there may be. */
+#define RING_ENTRIES(order) (64U << (order))
+#define MAX_RINGS 960
+/* In all, and the pauses while they are asked for, whatever the order. */
+#define RINGS_ORDER_9 12
 #define RING_PAUSE_MS 5
 
 /*
- * Somebody for whom direct compaction runs: asks for kernel memory of order 9,
- * and gives it back, again and again.
+ * Somebody for whom direct compaction runs: asks for kernel memory in large pieces,
+ * and gives it back, again and again. A ring takes two of order 9, and one of a
+ * lower order and some more.
  */
 static pid_t ask_for_high_orders(void)
 {
+	int group = 1 << (9 - opt.order), nr = RINGS_ORDER_9 * group, i;
 	struct io_uring_params params;
-	int fds[RINGS], i;
-	pid_t pid = fork();
+	int fds[MAX_RINGS];
+	pid_t pid;
 
+	if (nr > MAX_RINGS)
+		nr = MAX_RINGS;
+	pid = fork();
 	if (pid < 0)
 		die(-errno, "fork");
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
-		for (i = 0; i < RINGS; i++) {
+		for (i = 0; i < nr; i++) {
 			memset(&params, 0, sizeof(params));
-			fds[i] = syscall(SYS_io_uring_setup, RING_ENTRIES,
-					 &params);
-			poll(NULL, 0, RING_PAUSE_MS);
+			fds[i] = syscall(SYS_io_uring_setup,
+					 RING_ENTRIES(opt.order), &params);
+			if (!(i % group))
+				poll(NULL, 0, RING_PAUSE_MS);
 		}
-		for (i = 0; i < RINGS; i++)
+		for (i = 0; i < nr; i++)
 			if (fds[i] >= 0)
 				close(fds[i]);
 		poll(NULL, 0, RING_PAUSE_MS);
 	}
+}
+
+/*
+ * Memory online, half of it used, and nothing to do for evacuation; busy=, MiB, and
+ * orders= for 10 s.
+ */
+static void run_idle(void)
+{
+	struct pressure_counters from, to, d;
+	pid_t asker = 0;
+	long failed;
+
+	hold();
+	/* Gaps in ordinary memory: there is none other yet. */
+	if (opt.orders)
+		fragment(opt.orders << 20);
+	online();
+	hold_cache();
+	poll(NULL, 0, 1000);
+	pressure_counters(&from);
+	failed = hr_vmstat("compact_fail");
+	if (opt.orders)
+		asker = ask_for_high_orders();
+	if (opt.busy)
+		churn(opt.busy << 20, now_ns() + 10000000000LL);
+	else
+		poll(NULL, 0, opt.orders ? 10000 : 30000);
+	pressure_counters(&to);
+	if (asker) {
+		kill(asker, SIGKILL);
+		waitpid(asker, NULL, 0);
+	}
+	pressure_delta(&from, &to, &d);
+	result_count("evacuated_blocks", d.v[PC_EVACUATE_BLOCKS]);
+	result_count("evacuated", d.v[PC_EVACUATE_MIGRATED]);
+	result_count("stalls", pressure_stalls(&d));
+	result_count("direct_reclaim", d.v[PC_ALLOCSTALL]);
+	result_count("compact_stalls", d.v[PC_COMPACT_STALL]);
+	result_count("compact_fail", hr_vmstat("compact_fail") - failed);
+	result_count("moved", d.v[PC_MIGRATED]);
+	result_count("reclaimed", d.v[PC_PGSTEAL]);
+	result_count("kswapd_ms", d.v[PC_KSWAPD_MS]);
+	result_count("start_free_ordinary_mib", from.v[PC_FREE_ORDINARY] / 256);
+	result("high_mib", "%ld", pressure_watermark_pages("high") / 256);
+	end();
 }
 
 /*
@@ -1323,7 +1373,7 @@ static const struct {
 #define NR_LOCKS (sizeof(locks) / sizeof(locks[0]))
 
 struct held {
-	double max_us[NR_LOCKS], mean_us[NR_LOCKS];
+	double max_us[NR_LOCKS], all_us[NR_LOCKS], times[NR_LOCKS];
 	long migrated;
 };
 
@@ -1336,16 +1386,20 @@ static void watch_locks(struct held *held)
 	held->migrated = hr_vmstat("pgmigrate_success");
 }
 
-/*
- * Longest and mean times since watch_locks(), of everybody: all that is said is
- * that what goes on does not make them longer. Checking locks takes longer than
- * what it checks, hence the ratio to another kind of work in the same run.
- */
-static void result_locks(const char *work, struct held *held,
-			 const struct held *measure)
+static void result_lock(const char *work, const char *lock, const char *what,
+			double value)
 {
-	char line[512], key[64], *at;
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s_%s_%s", work, lock, what);
+	result(key, "%.3f", value);
+}
+
+/* How long everybody has held them since watch_locks(). */
+static void read_locks(struct held *held)
+{
 	FILE *f = fopen(LOCK_STAT, "re");
+	char line[512], *at;
 	unsigned int i;
 
 	while (f && fgets(line, sizeof(line), f)) {
@@ -1353,29 +1407,45 @@ static void result_locks(const char *work, struct held *held,
 			at = strstr(line, locks[i].name);
 			if (at &&
 			    sscanf(at + strlen(locks[i].name),
-				   " %*s %*s %*s %*s %*s %*s %*s %*s %*s"
-				   " %lf %*s %lf",
-				   &held->max_us[i], &held->mean_us[i]) != 2)
+				   " %*s %*s %*s %*s %*s %*s %*s %lf %*s %lf %lf",
+				   &held->times[i], &held->max_us[i],
+				   &held->all_us[i]) != 3)
 				die(-EIO, "what is this: %s", line);
 		}
 	}
 	if (f)
 		fclose(f);
+	held->migrated = hr_vmstat("pgmigrate_success") - held->migrated;
+}
+
+/*
+ * Longest and mean times, of everybody: all that is said is that what goes on does
+ * not make them longer. Checking locks takes longer than what it checks, hence the
+ * ratio to another kind of work in the same run. `besides` is what others would
+ * have done as well, and no part of what each page took that moved.
+ */
+static void result_locks(const char *work, const struct held *held,
+			 const struct held *besides, const struct held *measure)
+{
+	char key[64];
+	unsigned int i;
+	double us;
+
 	snprintf(key, sizeof(key), "%s_moved", work);
-	result(key, "%ld", hr_vmstat("pgmigrate_success") - held->migrated);
+	result(key, "%ld", held->migrated);
 	for (i = 0; i < NR_LOCKS; i++) {
-		snprintf(key, sizeof(key), "%s_%s_max_us", work, locks[i].key);
-		result(key, "%.2f", held->max_us[i]);
-		snprintf(key, sizeof(key), "%s_%s_mean_us", work, locks[i].key);
-		result(key, "%.2f", held->mean_us[i]);
-		if (!measure)
-			continue;
-		snprintf(key, sizeof(key), "%s_%s_max_ratio", work,
-			 locks[i].key);
-		result(key, "%.3f", held->max_us[i] / measure->max_us[i]);
-		snprintf(key, sizeof(key), "%s_%s_mean_ratio", work,
-			 locks[i].key);
-		result(key, "%.3f", held->mean_us[i] / measure->mean_us[i]);
+		const char *lock = locks[i].key;
+
+		result_lock(work, lock, "times", held->times[i]);
+		result_lock(work, lock, "max_us", held->max_us[i]);
+		result_lock(work, lock, "mean_us",
+			    held->all_us[i] / held->times[i]);
+		us = held->all_us[i] - (besides ? besides->all_us[i] : 0);
+		if (held->migrated > 0)
+			result_lock(work, lock, "page_us", us / held->migrated);
+		if (measure)
+			result_lock(work, lock, "max_ratio",
+				    held->max_us[i] / measure->max_us[i]);
 	}
 }
 
@@ -1396,36 +1466,53 @@ static void fill_pipes(int (*fds)[2], int nr)
 			die(-errno, "fill a pipe");
 }
 
-/* Compaction of what has gaps, then evacuation, then a removal. */
+static void empty_pipes(int (*fds)[2], int nr)
+{
+	for (; nr--; fds++) {
+		close((*fds)[0]);
+		close((*fds)[1]);
+	}
+}
+
+/*
+ * Kernel memory while there is enough, compaction of what has gaps, then evacuation
+ * for as much kernel memory, then a removal.
+ */
 static void run_locks(void)
 {
-	static struct held compact, evacuate, offline;
-	int fds[MAX_PIPES][2], i, ret;
+	static struct held fill, compact, evacuate, offline;
+	int fds[MAX_PIPES][2], ret;
 	char *mem;
 
 	if (opt.grow > MAX_PIPES)
 		die(-EINVAL, "grow=%ld", opt.grow);
+	watch_locks(&fill);
+	fill_pipes(fds, opt.grow);
+	read_locks(&fill);
+	result_locks("fill", &fill, NULL, NULL);
+	empty_pipes(fds, opt.grow);
+
 	mem = fragment(opt.anon << 20);
 	watch_locks(&compact);
 	ret = hr_write_file("/proc/sys/vm/compact_memory", "1");
 	if (ret)
 		die(ret, "compact");
-	result_locks("compact", &compact, NULL);
+	read_locks(&compact);
+	result_locks("compact", &compact, NULL, NULL);
 	munmap(mem, opt.anon << 20);
 
 	hold();
 	online();
 	watch_locks(&evacuate);
 	fill_pipes(fds, opt.grow);
-	result_locks("evacuate", &evacuate, &compact);
-	for (i = 0; i < opt.grow; i++) {
-		close(fds[i][0]);
-		close(fds[i][1]);
-	}
+	read_locks(&evacuate);
+	result_locks("evacuate", &evacuate, &fill, &compact);
+	empty_pipes(fds, opt.grow);
 
 	watch_locks(&offline);
 	unplug();
-	result_locks("offline", &offline, &compact);
+	read_locks(&offline);
+	result_locks("offline", &offline, NULL, &compact);
 	check();
 }
 

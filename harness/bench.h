@@ -22,7 +22,8 @@ struct bench_options {
 	long mglru; /* 1: the other LRU implementation */
 	long rounds;
 	long busy; /* movable memory that comes and goes */
-	long orders; /* with gaps, and somebody asks for order 9 meanwhile */
+	long orders; /* with gaps, and somebody asks for pieces meanwhile */
+	long order; /* that are of this order, 9 */
 	long stay; /* 1: the memory is not unplugged at the end */
 	long limit; /* files to make at most, 0: a quarter more than fit */
 	long release; /* vm.hotremove_release, where there is one */

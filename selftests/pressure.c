@@ -65,6 +65,7 @@ static const struct {
 	{ PC_PGSTEAL_KSWAPD, "pgsteal_kswapd" },
 	{ PC_PGSTEAL_DIRECT, "pgsteal_direct" },
 	{ PC_PGSTEAL_UNUSABLE, "pgsteal_unusable" },
+	{ PC_THROTTLED, "pgscan_direct_throttle" },
 	{ PC_SLABS_SCANNED, "slabs_scanned" },
 	{ PC_PSWPOUT, "pswpout" },
 	{ PC_OOM_KILL, "oom_kill" },
@@ -95,6 +96,7 @@ static const char *const counter_names[PC_NR] = {
 	[PC_PGSTEAL_KSWAPD] = "pgsteal_kswapd",
 	[PC_PGSTEAL_DIRECT] = "pgsteal_direct",
 	[PC_PGSTEAL_UNUSABLE] = "pgsteal_unusable",
+	[PC_THROTTLED] = "throttled",
 	[PC_SLABS_SCANNED] = "slabs_scanned",
 	[PC_PSWPOUT] = "pswpout",
 	[PC_OOM_KILL] = "oom_kill",
@@ -1031,18 +1033,27 @@ static const struct pressure_type nofs_type = { "nofs", 1000, begin_nofs,
 static const struct pressure_type noio_type = { "noio", 1000, begin_noio,
 						grow_noio };
 
-/* The child's answer; -EPIPE if it died instead. */
-static long hear(struct pressure *p, unsigned int seconds)
+/* The child's answer; -EPIPE if it died instead, -EAGAIN if it is stuck. */
+static long hear(struct pressure *p, unsigned int seconds,
+		 unsigned int patience)
 {
 	struct pollfd answer = { .fd = p->from_child, .events = POLLIN };
 	long long deadline = hr_deadline(seconds);
+	long long stuck = hr_deadline(patience);
+	unsigned long done = p->shared->done;
 	long result;
 
 	/* hr_poll() rests 10 ms each time; this wakes up at once. */
-	while (poll(&answer, 1, 100) <= 0)
+	while (poll(&answer, 1, 100) <= 0) {
+		if (p->shared->done != done)
+			stuck = hr_deadline(patience);
+		else if (patience && !hr_poll(stuck))
+			return -EAGAIN;
+		done = p->shared->done;
 		if (!hr_poll(deadline))
 			return fail(p, -ETIMEDOUT, "%s: no answer in %u s",
 				    p->type->name, seconds);
+	}
 	if (read(p->from_child, &result, sizeof(result)) == sizeof(result))
 		return result;
 	p->death_ns = now_ns();
@@ -1064,7 +1075,7 @@ static long ask(struct pressure *p, enum command what, unsigned long target,
 {
 	int ret = tell(p, what, target, mark);
 
-	return ret ? ret : hear(p, seconds);
+	return ret ? ret : hear(p, seconds, 0);
 }
 
 /* All it held is free when this returns. */
@@ -1123,7 +1134,7 @@ static int start(struct pressure *p, const struct pressure_type *type,
 	close(to[0]);
 	p->from_child = from[0];
 	p->to_child = to[1];
-	ret = p->pid < 0 ? fail(p, -errno, "fork") : hear(p, HOLDER_SECONDS);
+	ret = p->pid < 0 ? fail(p, -errno, "fork") : hear(p, HOLDER_SECONDS, 0);
 	if (p->pid < 0)
 		p->pid = 0;
 	if (ret)
@@ -1183,9 +1194,11 @@ int pressure_grow_begin(struct pressure *p, unsigned long target,
 
 int pressure_grow_end(struct pressure *p, unsigned int seconds)
 {
-	long ret = hear(p, seconds);
+	long ret = hear(p, seconds, p->options.patience);
 
 	p->shared->last = p->shared->slot[p->shared->newest];
+	if (ret == -EAGAIN)
+		return 2;
 	if (ret != -EPIPE)
 		return ret;
 	reap(p);

@@ -43,6 +43,7 @@ enum pressure_counter {
 	PC_PGSTEAL_KSWAPD,
 	PC_PGSTEAL_DIRECT,
 	PC_PGSTEAL_UNUSABLE,
+	PC_THROTTLED, /* who was kept waiting for kswapd before reclaim */
 	PC_SLABS_SCANNED,
 	PC_PSWPOUT,
 	PC_OOM_KILL,
@@ -98,6 +99,7 @@ struct pressure_options {
 	unsigned long nodes; /* mask of nodes to bind all memory to, 0: none */
 	unsigned long prefer; /* the same, but not strictly */
 	unsigned long snapshot; /* grower: units between snapshots, 0: default */
+	unsigned int patience; /* grower: seconds without a unit, 0: any number */
 };
 
 /* Written by the child, read by everybody. */
@@ -162,7 +164,9 @@ int pressure_nofs(struct pressure *p, const struct pressure_options *options);
 /*
  * Let it grow until it has done `target` units in all. When it has done `mark`
  * of them (0: never) it fills shared->at_mark. Returns 0 when there, 1 if it
- * was killed by the OOM killer, -ETIMEDOUT, or why it could not go on.
+ * was killed by the OOM killer, 2 if it has done nothing for as long as
+ * options.patience says, -ETIMEDOUT, or why it could not go on. After 2 it may
+ * need a page before it can die, and pressure_stop() waits until there is one.
  */
 int pressure_grow(struct pressure *p, unsigned long target, unsigned long mark,
 		  unsigned int seconds);
