@@ -25,7 +25,11 @@
  *
  * usable: kswapd gives up by what the kernel can use, and comes back.
  *
+ * throttle: who reclaims waits for kswapd if the reserves that he may use are low,
+ * whatever else is free, until kswapd has vacated memory for him.
+ *
  * nodes: plugged memory is a node of its own; what is bound stays where it is.
+ * Nobody waits for reserves that it does not have.
  *
  * After each, kswapd sleeps within a second, all that was plugged comes back,
  * and no byte of user memory has changed.
@@ -44,6 +48,8 @@
  * - balance_pgdat() does not count runs in vain: usable, kswapd never gives up
  * - folio_may_be_bound() never true: nodes (numa guest), all 16,384 bound pages
  *   are on the other node, by policy and by cpuset
+ * - allow_direct_reclaim() counts all that is free, and all zones: throttle, nobody
+ *   waits, and 24 calls of direct reclaim instead of one
  * And with a last resort that drained per-CPU lists for one refill at a time:
  * cache, 8,226 of 117,730 pages left.
  *
@@ -655,6 +661,84 @@ TEST_F_TIMEOUT(usable, kswapd_gives_up_and_comes_back, 300)
 	ALL_COMES_BACK(s);
 }
 
+/* ---- throttle ------------------------------------------------------------- */
+
+SCENE(throttle);
+
+#define THROTTLE_PLUG_MIB 256UL
+#define THROTTLE_CACHE_MIB 128UL
+#define THROTTLE_FREE_MIB 40UL
+#define MIN_FREE "/proc/sys/vm/min_free_kbytes"
+
+FIXTURE_SETUP(throttle)
+{
+	const char *needs =
+		scene_needs(&self->s, "online_hotremove", "n", false);
+
+	if (needs)
+		SCENE_SKIP(&self->s, "%s", needs);
+	if (several_nodes())
+		SCENE_SKIP(&self->s,
+			   "needs one node: its reserves, its kswapd");
+	/* What is free in ZONE_DMA is for nobody here. */
+	ASSERT_EQ(0, scene_set(&self->s, "/proc/sys/vm/lowmem_reserve_ratio",
+			       "1 256 32 0"));
+}
+
+static long dma_free(void)
+{
+	long pages = hr_zoneinfo(-1, "DMA", "nr_free_pages");
+
+	return pages > 0 ? pages : 0;
+}
+
+/*
+ * Reserves are made three times what is free of ordinary memory; of other memory
+ * there is more free than all of them.
+ */
+TEST_F_TIMEOUT(throttle, by_what_is_usable, 300)
+{
+	struct scene *s = &self->s;
+	struct pressure_counters from, to, delta;
+	char was[32], reserve[32];
+	long held, free;
+
+	ASSERT_LT(0, hr_read_file(MIN_FREE, was, sizeof(was)));
+	START(&s->other, cache, THROTTLE_CACHE_MIB, NULL);
+	pressure_counters(&from);
+	held = pressure_capacity_pages() - from.v[PC_FREE_ORDINARY] +
+	       dma_free();
+	ASSERT_EQ(0, scene_ballast(s, held / MIB_PAGES + THROTTLE_FREE_MIB))
+	TH_LOG("%s", pressure_why(&s->ballast));
+	PLUG(s, "online_hotremove", THROTTLE_PLUG_MIB);
+	START(&s->grower, unmovable, NULL);
+	pressure_counters(&from);
+	free = from.v[PC_FREE_ORDINARY];
+	TH_LOG("%ld MiB of ordinary memory free, %lld of other",
+	       free / MIB_PAGES, from.v[PC_FREE_HOTREMOVE] / MIB_PAGES);
+	ASSERT_LT(3 * free, from.v[PC_FREE_HOTREMOVE]);
+	snprintf(reserve, sizeof(reserve), "%lu", free * PAGE_KIB * 3);
+	ASSERT_EQ(0, scene_set(s, MIN_FREE, reserve));
+	TH_LOG("%s kB to be kept free, %ld pages", reserve,
+	       pressure_watermark_pages("min"));
+	ASSERT_EQ(0, pressure_grow(&s->grower, MIB_KIB, 0, GROW_SECONDS))
+	TH_LOG("%s", s->grower.killed ? "killed" : pressure_why(&s->grower));
+	pressure_counters(&to);
+	EXPECT_EQ(0, hr_write_file(MIN_FREE, was));
+
+	pressure_delta(&from, &to, &delta);
+	TH_LOG("%lld MiB of ordinary memory free then: %s",
+	       to.v[PC_FREE_ORDINARY] / MIB_PAGES,
+	       pressure_described(&from, &to));
+	EXPECT_LT(0, delta.v[PC_THROTTLED]);
+	EXPECT_LT(0, delta.v[PC_EVACUATE_MIGRATED]);
+	EXPECT_LT(from.v[PC_FREE_ORDINARY], to.v[PC_FREE_ORDINARY]);
+	EXPECT_EQ(0, delta.v[PC_OOM_KILL]);
+	EXPECT_REST();
+	pressure_stop(&s->other);
+	ALL_COMES_BACK(s);
+}
+
 /* ---- nodes ---------------------------------------------------------------- */
 
 SCENE(nodes);
@@ -782,6 +866,7 @@ TEST_F_TIMEOUT(nodes, the_bound_reclaim_their_node, 300)
 	/* Not elsewhere instead. */
 	EXPECT_GE(BOUND_PLUG_MIB * MIB_PAGES, pressure_resident(&s->other));
 	EXPECT_LT(0, delta.v[PC_PGSTEAL]);
+	EXPECT_EQ(0, delta.v[PC_THROTTLED]);
 	EXPECT_EQ(0, delta.v[PC_OOM_KILL]);
 	EXPECT_REST();
 	pressure_stop(&s->other);
