@@ -54,8 +54,8 @@ endif
 # Each step is parallel in itself.
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: demo check bench bench-repeat bench-compare plots kunit shell source patched kernel kernel-image initramfs \
-	lint lint-style bisect-check export refresh clean distclean help \
+.PHONY: demo check bench bench-repeat bench-compare plots kunit shell source patched \
+	kernel kernel-image initramfs lint lint-style bisect-check export refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
 .SILENT:
@@ -76,8 +76,8 @@ bench: kernel initramfs
 
 ## two runs of the same guests: are the numbers the same? one row if BENCH= is empty
 bench-repeat: kernel initramfs
-	harness/bench-kernels.sh
-	BENCH=$(or $(BENCH),j) harness/bench.sh --repeat
+	BENCH='$(or $(BENCH),j)' harness/bench-kernels.sh
+	BENCH='$(or $(BENCH),j)' harness/bench.sh --repeat
 
 ## the ratios of two runs, A= and B=: files like raw.tsv
 bench-compare:

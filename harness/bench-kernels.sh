@@ -1,7 +1,7 @@
 #!/bin/sh
-# The kernels of make bench: the one without the series, the one with it but
-# without the option, and the one with both. For the rows that need them also one
-# with lock statistics, and one that places pages as its command line says.
+# The kernels of make bench, those that its rows need: the one without the series,
+# the one with it but without the option, and the one with both; one with lock
+# statistics, and one that places pages as its command line says.
 # Everything else is as configured in $OUT, but for CONFIG_DEBUG_VM, which has a
 # part in every allocation and which no distribution sets.
 #
@@ -56,35 +56,38 @@ if [ "$PATCHED" = "$BUILD/out-bench" ]; then
 	configure "$src" "$PATCHED"
 	build patched "$src" "$PATCHED"
 fi
-if [ "$STOCK" = "$BUILD/out-stock" ]; then
+needed=" $(harness/bench.sh --kernels | tr '\n' ' ')"
+needs() {
+	case $needed in
+	*" $1 "*) ;;
+	*)	return 1 ;;
+	esac
+}
+
+if needs stock && [ "$STOCK" = "$BUILD/out-stock" ]; then
 	tree=$BUILD/stock-src
 	tree_at base
 	configure "$tree" "$STOCK" --disable MIGRATE_HOTREMOVE
 	build stock "$tree" "$STOCK"
 fi
-if [ "$OPTION_N" = "$BUILD/out-n" ]; then
+# An old one of another series would keep its numbers in the table.
+if { needs n || [ -e "$OPTION_N/vmlinux" ]; } && [ "$OPTION_N" = "$BUILD/out-n" ]; then
 	start "$OPTION_N"
 	configure "$src" "$OPTION_N" --disable MIGRATE_HOTREMOVE
 	build option-n "$src" "$OPTION_N"
 fi
-for kernel in $(harness/bench.sh --kernels); do
-	case $kernel in
-	lockstat)
-		[ "$LOCKSTAT" = "$BUILD/out-lockstat" ] || continue
-		configure "$src" "$LOCKSTAT" --enable LOCK_STAT
-		build lockstat "$src" "$LOCKSTAT"
-		;;
-	placement)
-		[ "$PLACEMENT" = "$BUILD/out-placement" ] || continue
-		tree=$BUILD/placement-src
-		# Without the patch of the last time.
-		[ ! -e "$tree/.git" ] || git -C "$tree" reset -q --hard
-		tree_at "$(git -C "$src" rev-parse HEAD)"
-		git -C "$tree" apply "$PWD/patches/experiments/placement.patch" ||
-			die "patches/experiments/placement.patch does not apply to $src" \
-				"next: correct it, or BENCH= without rows p-*"
-		configure "$tree" "$PLACEMENT"
-		build placement "$tree" "$PLACEMENT"
-		;;
-	esac
-done
+if needs lockstat && [ "$LOCKSTAT" = "$BUILD/out-lockstat" ]; then
+	configure "$src" "$LOCKSTAT" --enable LOCK_STAT
+	build lockstat "$src" "$LOCKSTAT"
+fi
+if needs placement && [ "$PLACEMENT" = "$BUILD/out-placement" ]; then
+	tree=$BUILD/placement-src
+	# Without the patch of the last time.
+	[ ! -e "$tree/.git" ] || git -C "$tree" reset -q --hard
+	tree_at "$(git -C "$src" rev-parse HEAD)"
+	git -C "$tree" apply "$PWD/patches/experiments/placement.patch" ||
+		die "patches/experiments/placement.patch does not apply to $src" \
+			"next: correct it, or BENCH= without rows p-*"
+	configure "$tree" "$PLACEMENT"
+	build placement "$tree" "$PLACEMENT"
+fi

@@ -251,16 +251,16 @@ results() {
 	done
 }
 
-# The kernels that only some rows are about.
+# The kernels that they are about.
 kernels() {
-	named | awk '{ sub(/:.*/, "", $4) } $4 !~ /^(stock|n|patched)$/ { print $4 }' |
+	named | awk '{ sub(/:.*/, "", $4); print $4 }' |
 		sed -E 's/^(first|last|half)$/placement/' | sort -u
 }
 
 describe() {
 	echo "# $("$QEMU" --version | head -n 1)"
 	echo "# $(uname -m), accelerator $ACCEL, file system $(files)"
-	for kernel in stock n patched $(kernels); do
+	for kernel in $({ printf '%s\n' stock n patched; kernels; } | awk '!seen[$0]++'); do
 		objects=$(objects "$kernel")
 		[ -r "$objects/arch/x86/boot/bzImage" ] || continue
 		echo "# $kernel: image $(sha256sum <"$objects/arch/x86/boot/bzImage" |
