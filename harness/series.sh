@@ -6,7 +6,8 @@
 #	harness/series.sh list		the patch files in order
 #	harness/series.sh apply		patches -> branch
 #	harness/series.sh refresh	branch -> patches
-#	harness/series.sh export DIR	branch plus the selftests -> mails in DIR
+#	harness/series.sh export DIR	branch plus the selftests -> mails in DIR,
+#					$patches/cover-letter being the first
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
@@ -112,6 +113,22 @@ refresh() {
 	git -C "$src" tag --force applied HEAD >/dev/null
 }
 
+# Fills in the form: the first line of the text is the subject.
+cover() {
+	awk -v text="$patches/cover-letter" '
+		/^Subject:/ && (getline line <text) > 0 {
+			sub(/\*\*\* SUBJECT HERE \*\*\*/, line)
+			getline line <text
+		}
+		/^\*\*\* BLURB HERE/ {
+			while ((getline line <text) > 0)
+				print line
+			next
+		}
+		1' "$1" >"$1.filled"
+	mv "$1.filled" "$1"
+}
+
 # The selftests as the kernel wants them: in their directory and in TARGETS.
 export_to() {
 	dir=$1
@@ -148,9 +165,13 @@ export_to() {
 	a virtual machine whose monitor is reachable through the virtio-serial port
 	"qmp".
 	EOM
-	format_patch --numbered -o "$dir" "base..$(git -C "$scratch" rev-parse HEAD)"
+	# The cover letter is from who commits, and of that time.
+	GIT_COMMITTER_NAME=$GIT_AUTHOR_NAME GIT_COMMITTER_EMAIL=$GIT_AUTHOR_EMAIL \
+		GIT_COMMITTER_DATE=$GIT_AUTHOR_DATE format_patch --numbered \
+		--cover-letter -o "$dir" "base..$(git -C "$scratch" rev-parse HEAD)"
 	drop_scratch
-	say EXPORT "$(find "$dir" -name '*.patch' | wc -l) mails in $dir; next: git am $1/*.patch"
+	cover "$dir/0000-cover-letter.patch"
+	say EXPORT "$(find "$dir" -name '*.patch' | wc -l) mails in $dir; next: git am --empty=drop $1/*.patch"
 }
 
 case $1 in
