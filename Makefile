@@ -55,7 +55,8 @@ endif
 .NOTPARALLEL:
 .SUFFIXES:
 .PHONY: demo check bench bench-repeat bench-compare plots kunit shell source patched \
-	kernel kernel-image initramfs lint lint-style bisect-check export refresh clean distclean help \
+	kernel kernel-image initramfs lint lint-style bisect-check matrix export refresh \
+	clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
 .SILENT:
@@ -124,6 +125,11 @@ lint-style: patched lint-packages
 ## compile after every patch, with the option on and off, no new warning
 bisect-check: patched $(OUT)/.config
 	harness/bisect-check.sh
+
+## compile in other configurations, on arm64 and by clang: option on and off, no new warning
+matrix: patched $(OUT)/.config
+	harness/packages.sh matrix
+	harness/matrix.sh
 
 ## write the commits of build/<series>/src back to patches/
 refresh: $(BUILD)/.source
