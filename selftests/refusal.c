@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -79,10 +80,17 @@ static int lines_with(const char *path, const char *text)
 
 static bool trace(bool on)
 {
+	int fd;
+
 	if (hr_write_file(TRACING "events/memory_hotplug/enable",
 			  on ? "1" : "0"))
 		return false;
-	return !on || !hr_write_file(TRACING "trace", "");
+	if (!on)
+		return true;
+	/* To open it like that is what empties it. */
+	fd = open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
+	close(fd);
+	return fd >= 0;
 }
 
 /* ---- one removal ---------------------------------------------------------- */
@@ -279,6 +287,99 @@ TEST_F_TIMEOUT(block, pinned, TEST_S)
 	attempt(&a, self->nr, OFFLINE_S);
 	EXPECT_EQ(0, a.ret);
 	EXPECT_TRUE(says(&a, "none"));
+}
+
+/* Ends with its parent, or when told. */
+static void end_child(pid_t child)
+{
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+/*
+ * A second reference comes and goes: each time it went there is something to try,
+ * in vain. That does not use up the passes, nor does it make more of them than a
+ * few for each. With passes ended early counted as any other it is given up after
+ * some ms, with none of them counted it would never be.
+ */
+TEST_F_TIMEOUT(block, pin_comes_and_goes, TEST_S)
+{
+	struct iovec iov = { .iov_len = 4096 };
+	struct attempt a;
+	struct pinned p;
+	pid_t child;
+	int fds[2];
+
+	if (!variant->ends)
+		SKIP(return, "hot-removable memory only");
+	ASSERT_EQ(0, pin(&p, self->nr));
+	for (iov.iov_base = p.mem; hr_virt_to_pfn(iov.iov_base) != p.pfn;
+	     iov.iov_base += 4096)
+		;
+	child = fork();
+	if (!child) {
+		char page[4096];
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* A read copies and lets go: for 2 of 22 ms. */
+		while (!pipe(fds) && vmsplice(fds[1], &iov, 1, 0) == 4096 &&
+		       !usleep(20000) && read(fds[0], page, 4096) == 4096) {
+			close(fds[0]);
+			close(fds[1]);
+			usleep(2000);
+		}
+		_exit(1);
+	}
+	attempt(&a, self->nr, REFUSAL_S);
+	EXPECT_EQ(0, waitpid(child, NULL, WNOHANG));
+	end_child(child);
+	EXPECT_EQ(-EBUSY, a.ret);
+	EXPECT_TRUE(says(&a, "pinned"));
+	/* All pauses together are 2,303 ms. */
+	EXPECT_LT(2, a.seconds);
+	EXPECT_GT(16 * 8 + 4, a.passes);
+	EXPECT_GT(a.seconds / 2, a.cpu);
+	unpin(&p);
+	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+}
+
+#define MANY 1024
+
+/*
+ * A page that looks pinned is not unmapped, in vain, at each of the passes: in 5
+ * of 16, and those before the first fruitless one.
+ */
+TEST_F_TIMEOUT(block, many_pinned, TEST_S)
+{
+	struct iovec iov = { .iov_len = 4096 };
+	long failed, pinned = 0;
+	struct attempt a;
+	char *mem, *at;
+	int fds[2];
+
+	mem = hr_anon_in_block(self->nr, 4 * MANY * 4096UL, MADV_NOHUGEPAGE);
+	ASSERT_NE(NULL, mem);
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_LT(0, fcntl(fds[1], F_SETPIPE_SZ, MANY * 4096));
+	for (at = mem; at < mem + 4 * MANY * 4096UL && pinned < MANY;
+	     at += 4096) {
+		iov.iov_base = at;
+		if (hr_pfn_in_block(hr_virt_to_pfn(at), self->nr))
+			pinned += vmsplice(fds[1], &iov, 1, 0) == 4096;
+	}
+	failed = hr_vmstat("pgmigrate_fail");
+	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 3);
+	failed = hr_vmstat("pgmigrate_fail") - failed;
+	ksft_print_msg("%ld pages pinned, %ld failed to move\n", pinned,
+		       failed);
+	EXPECT_EQ(MANY, pinned);
+	EXPECT_EQ(variant->ends ? -EBUSY : -EINTR, a.ret);
+	EXPECT_EQ(pinned, field(&a, "left"));
+	EXPECT_GT(8 * pinned, failed);
+	close(fds[0]);
+	close(fds[1]);
+	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+	munmap(mem, 4 * MANY * 4096UL);
 }
 
 /* Who waits is told when the reason is gone. */
@@ -513,6 +614,102 @@ TEST_F_TIMEOUT(block, hugetlb_once, TEST_S)
 	EXPECT_EQ(0, hr_wrong_bytes(mem, pool / 2 * HUGE_BYTES));
 	munmap(mem, pool / 2 * HUGE_BYTES);
 	set_pool(0);
+}
+
+/* The first huge page of them that is in the block. */
+static char *first_in_block(char *mem, int nr, int block)
+{
+	while (nr-- && !hr_pfn_in_block(hr_virt_to_pfn(mem), block))
+		mem += HUGE_BYTES;
+	return mem;
+}
+
+/*
+ * A huge page that is pinned is that, and not one without a target: there are
+ * free ones. Seen failing with judge() as it was before looks_pinned().
+ */
+TEST_F_TIMEOUT(block, hugetlb_pinned, TEST_S)
+{
+	struct iovec iov = { .iov_len = 4096 };
+	struct attempt a;
+	int used, pool;
+	int fds[2];
+	char *mem;
+
+	if (access(HUGEPAGES, F_OK))
+		SKIP(return, "needs CONFIG_HUGETLBFS");
+	pool = set_pool(POOL);
+	mem = huge_in_block(self->nr, pool / 2, &used);
+	if (!mem || !used)
+		SKIP(return, "no huge page came to lie in the block");
+	hr_fill(mem, pool / 2 * HUGE_BYTES);
+	iov.iov_base = first_in_block(mem, pool / 2, self->nr);
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(4096, vmsplice(fds[1], &iov, 1, 0));
+	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 3);
+	EXPECT_EQ(variant->ends ? -EBUSY : -EINTR, a.ret);
+	EXPECT_TRUE(says(&a, variant->ends ? "pinned" : "signal"));
+	EXPECT_EQ(9, field(&a, "order"));
+	EXPECT_EQ(512, field(&a, "left"));
+	EXPECT_LT(0, lines_with(TRACING "trace", "mm_offline_blocked: pinned"));
+	EXPECT_EQ(0, lines_with(TRACING "trace",
+				"mm_offline_blocked: hugetlb-no-target"));
+	EXPECT_EQ(0, hr_wrong_bytes(mem, pool / 2 * HUGE_BYTES));
+	close(fds[0]);
+	close(fds[1]);
+	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+	munmap(mem, pool / 2 * HUGE_BYTES);
+	set_pool(0);
+}
+
+#define BIG_POOL 90
+#define GUESTS 8
+
+/*
+ * Huge pages come and go in the block, and one page in it stays. Now and then less
+ * is in use than just before, but no more gets done: that has an end, too. Seen
+ * failing with any such pass taken for progress, and page faults that prefer the
+ * block's pages: no end before the alarm.
+ */
+TEST_F_TIMEOUT(block, hugetlb_come_and_go, TEST_S)
+{
+	struct attempt a;
+	struct pinned p;
+	int used, pool;
+	pid_t child;
+	char *mem, *next;
+
+	if (access(HUGEPAGES, F_OK))
+		SKIP(return, "needs CONFIG_HUGETLBFS");
+	ASSERT_EQ(0, pin(&p, self->nr));
+	pool = set_pool(BIG_POOL);
+	mem = huge_in_block(self->nr, pool, &used);
+	if (!mem || !used || used == pool)
+		SKIP(return, "no pool in and beside of the block");
+	munmap(mem, pool * HUGE_BYTES);
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		unpin(&p);
+		/* What was freed last is used next: by turns these and those. */
+		for (mem = NULL;; mem = next) {
+			next = huge_in_block(self->nr, GUESTS, &used);
+			usleep(500);
+			if (mem)
+				munmap(mem, GUESTS * HUGE_BYTES);
+		}
+	}
+	usleep(100 * 1000);
+	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 4);
+	EXPECT_EQ(0, waitpid(child, NULL, WNOHANG));
+	end_child(child);
+	ksft_print_msg("%d of %d huge pages were in the block\n", used, pool);
+	EXPECT_EQ(variant->ends ? -EBUSY : -EINTR, a.ret);
+	if (variant->ends)
+		EXPECT_TRUE(says(&a, "pinned"));
+	unpin(&p);
+	set_pool(0);
+	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
 }
 
 /* ---- the kernel's own memory ------------------------------------------------ */

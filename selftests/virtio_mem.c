@@ -17,10 +17,13 @@
  * online_hotremove": nothing becomes hot-removable).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -250,6 +253,59 @@ TEST_F_TIMEOUT(virtio_mem, no_room, 900)
 		pressure_stop(workers + i);
 	}
 	/* It asks again by itself in a minute, or at once for another size. */
+	RESIZE(left);
+	RESIZE(0);
+	ASSERT_TRUE(all_gone());
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/* A memory block that is online as hot-removable, from the lowest on: -1 if none. */
+static int hotremove_block(void)
+{
+	int blocks[64], nr, i;
+
+	nr = hr_blocks_in_state("online", blocks, 64);
+	for (i = 0; i < nr; i++)
+		if (hr_block_is(blocks[i], "hotremove", "yes"))
+			return blocks[i];
+	return -1;
+}
+
+/*
+ * One page is held: that costs the piece it is in, as small as the device has
+ * them, and no other. Then that goes as well.
+ */
+TEST_F_TIMEOUT(virtio_mem, one_page_held, 900)
+{
+	struct iovec iov = { .iov_len = 4096 };
+	const size_t bytes = 8UL << 20;
+	long piece, left;
+	char *mem, *end;
+	int block, fds[2];
+
+	piece = hr_qom_get(variant->id, "block-size") >> 20;
+	RESIZE(PLUG_MIB);
+	ASSERT_TRUE(online_mib(PLUG_MIB));
+	prefer_node_of(variant->id);
+	block = hotremove_block();
+	ASSERT_LE(0, block);
+	mem = hr_anon_in_block(block, bytes, MADV_NOHUGEPAGE);
+	ASSERT_NE(NULL, mem);
+	end = mem + bytes;
+	for (iov.iov_base = mem; iov.iov_base < (void *)end;
+	     iov.iov_base += 4096)
+		if (hr_pfn_in_block(hr_virt_to_pfn(iov.iov_base), block))
+			break;
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(4096, vmsplice(fds[1], &iov, 1, 0));
+	EXPECT_EQ(-ETIMEDOUT, hr_vmem_resize(variant->id, 0, 30));
+	left = hr_vmem_size_mib(variant->id);
+	EXPECT_EQ(piece, left)
+	TH_LOG("%ld MiB left, %ld MiB in a piece", left, piece);
+	close(fds[0]);
+	close(fds[1]);
+	munmap(mem, bytes);
+	/* As in no_room. */
 	RESIZE(left);
 	RESIZE(0);
 	ASSERT_TRUE(all_gone());
