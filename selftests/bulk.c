@@ -34,6 +34,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -43,6 +44,8 @@
 #define AREA "/sys/kernel/debug/cma/"
 #define MAX_ORDER 10
 #define PCP_POLICY "/proc/sys/vm/hotremove_pcp"
+#define TRACING "/sys/kernel/tracing/"
+#define BUSY_RETRY TRACING "events/cma/cma_alloc_busy_retry/enable"
 
 /* KPF_ of kernel-page-flags.h */
 #define LRU (1ULL << 5)
@@ -120,6 +123,7 @@ FIXTURE_TEARDOWN(bulk)
 	char buf[32];
 
 	area_set("effort", 1);
+	hr_write_file(BUSY_RETRY, "0");
 	/* All that was allocated here; "free" takes an int. */
 	area_set("free", self->count);
 	EXPECT_EQ(self->used, area_get("used"));
@@ -414,6 +418,247 @@ TEST_F_TIMEOUT(bulk, partial_shared, 900)
 {
 	partial(_metadata, self, true);
 }
+
+/* ---- effort ---------------------------------------------------------------- */
+
+static long long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+#define MAX_HELD 64
+
+/* References to the first page there is in each of `nr` parts of the area. */
+static int hold_parts(FIXTURE_DATA(bulk) * self, const struct filling *filling,
+		      int nr, int pipes[2])
+{
+	const unsigned long part = self->count / nr;
+	bool held[MAX_HELD] = {};
+	int sum = 0;
+
+	if (nr > MAX_HELD || pipe(pipes) ||
+	    fcntl(pipes[1], F_SETPIPE_SZ, MAX_HELD * filling->page) < 0)
+		return -1;
+	for (long i = 0; i < filling->nr; i++) {
+		struct iovec iov = { filling->pages[i], 1 };
+		unsigned long at =
+			(hr_virt_to_pfn(iov.iov_base) - self->base) / part;
+
+		if (at >= nr || held[at])
+			continue;
+		if (vmsplice(pipes[1], &iov, 1, 0) != 1)
+			return -1;
+		held[at] = true;
+		sum++;
+	}
+	return sum;
+}
+
+static void let_go(int pipes[2])
+{
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* Ranges that were tried in vain, since the trace was emptied. */
+static long busy_retries(void)
+{
+	FILE *f = fopen(TRACING "trace", "re");
+	char line[512];
+	long sum = 0;
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f))
+		sum += !!strstr(line, "cma_alloc_busy_retry:");
+	fclose(f);
+	return sum;
+}
+
+/*
+ * An allocation that cannot be had, as a page is held in each eighth of the area,
+ * ends after so many attempts as its effort says: a lap over the area, 4, or 16,
+ * with a range tried for each page in the way. Without effort nothing that was
+ * tried is tried again.
+ */
+TEST_F_TIMEOUT(bulk, effort, 600)
+{
+	static const long laps[] = { 1, 4, 16 };
+	/* Others come by, and what lies in batches of other CPUs is in the way. */
+	const long slack = 64;
+	const int held = 8;
+	struct filling filling;
+	long filled, retries, pages;
+	long long ms;
+	int pipes[2];
+
+	if (access(BUSY_RETRY, F_OK))
+		SKIP(return, "needs the trace event cma_alloc_busy_retry");
+	filled = fill_area(self, &filling, true, false);
+	if (filled == -ENOSPC)
+		SKIP(return, "needs an area of a quarter of memory at most");
+	ASSERT_LT(self->count / 4, filled);
+	ASSERT_EQ(held, hold_parts(self, &filling, held, pipes));
+	ASSERT_EQ(0, hr_write_file(BUSY_RETRY, "1"));
+	for (int effort = 0; effort <= 2; effort++) {
+		ASSERT_EQ(0, area_set("effort", effort));
+		hr_write_file(TRACING "trace", "");
+		pages = hr_vmstat("pgmigrate_success") +
+			hr_vmstat("pgmigrate_fail");
+		ms = now_ms();
+		EXPECT_EQ(-ENOMEM, area_set("alloc", self->count / 2));
+		ms = now_ms() - ms;
+		pages = hr_vmstat("pgmigrate_success") +
+			hr_vmstat("pgmigrate_fail") - pages;
+		retries = busy_retries();
+		TH_LOG("effort %d: %ld ranges tried, %ld pages moved or tried to, of %ld, %lld ms",
+		       effort, retries, pages, filled, ms);
+		EXPECT_LE(laps[effort], retries);
+		EXPECT_GE(laps[effort] * (held + 1) + slack, retries);
+		EXPECT_GE(filled * laps[effort] + 16 * slack, pages);
+		/* The pauses alone, of 7 and 191 ms */
+		if (effort)
+			EXPECT_LE(effort == 1 ? 7 : 191, ms);
+		EXPECT_EQ(self->used, area_get("used"));
+	}
+	EXPECT_EQ(0, hr_write_file(BUSY_RETRY, "0"));
+	let_go(pipes);
+	EXPECT_EQ(0, wrong_pages(&filling));
+	empty_area(&filling);
+}
+
+/* The reference to a page that another attempt is for */
+static void *let_go_soon(void *arg)
+{
+	usleep(40 * 1000);
+	let_go(arg);
+	return NULL;
+}
+
+/* What is held for a moment fails an allocation without effort, not one with. */
+TEST_F_TIMEOUT(bulk, held_for_a_moment, 600)
+{
+	struct filling filling;
+	pthread_t thread;
+	int pipes[2];
+	long filled;
+
+	if (self->used)
+		SKIP(return, "somebody else has pages of the area");
+	filled = fill_area(self, &filling, true, false);
+	if (filled == -ENOSPC)
+		SKIP(return, "needs an area of a quarter of memory at most");
+	ASSERT_LT(self->count / 4, filled);
+	ASSERT_EQ(1, hold_parts(self, &filling, 1, pipes));
+	ASSERT_EQ(0, area_set("effort", 0));
+	EXPECT_EQ(-ENOMEM, area_set("alloc", self->count));
+	ASSERT_EQ(0, area_set("effort", 2));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, let_go_soon, pipes));
+	EXPECT_EQ(0, area_set("alloc", self->count));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(self->count, area_get("used"));
+	EXPECT_EQ(0, area_set("free", self->count));
+	EXPECT_EQ(0, wrong_pages(&filling));
+	empty_area(&filling);
+}
+
+/* Who is killed meanwhile comes to an end, with that as its error. */
+TEST_F_TIMEOUT(bulk, killed, 600)
+{
+	const long all = self->count >> MAX_ORDER;
+	struct filling filling;
+	int pipes[2], ready[2];
+	long filled, used;
+	long long ms;
+	pid_t pid;
+	char c;
+
+	filled = fill_area(self, &filling, true, false);
+	if (filled == -ENOSPC)
+		SKIP(return, "needs an area of a quarter of memory at most");
+	if (!all || all > MAX_HELD || self->count & ((1UL << MAX_ORDER) - 1))
+		SKIP(return, "needs an area of 4 to 256 MiB");
+	ASSERT_LT(0, hold_parts(self, &filling, all, pipes));
+	ASSERT_EQ(0, area_set("effort", 2));
+	/* Where none of our pages lay. */
+	bulk(MAX_ORDER, all);
+	used = area_get("used");
+	ms = now_ms();
+	EXPECT_EQ(-EBUSY, bulk(MAX_ORDER, all));
+	ms = now_ms() - ms;
+	/* Moved is what could be, what is left are the pauses. */
+	EXPECT_LE(191, ms);
+	ASSERT_EQ(0, pipe(ready));
+	pid = fork();
+	if (!pid) {
+		if (write(ready[1], "", 1) == 1)
+			area_set("bulk", all);
+		_exit(0);
+	}
+	ASSERT_LT(0, pid);
+	ASSERT_EQ(1, read(ready[0], &c, 1));
+	usleep(60 * 1000);
+	kill(pid, SIGKILL);
+	ms = now_ms();
+	EXPECT_EQ(pid, waitpid(pid, NULL, 0));
+	TH_LOG("ended %lld ms after the signal", now_ms() - ms);
+	EXPECT_EQ(-EINTR, area_get("bulk"));
+	EXPECT_EQ(used, area_get("used"));
+	let_go(ready);
+	let_go(pipes);
+	EXPECT_EQ(0, wrong_pages(&filling));
+	empty_area(&filling);
+}
+
+/* All of the area, for as long as that takes */
+static void *claim(void *arg)
+{
+	long long *ms = arg, start = now_ms();
+
+	area_set("bulk", area_get("count") >> 4);
+	*ms = now_ms() - start;
+	return NULL;
+}
+
+/*
+ * Somebody has claimed all of the area, and may yet give some back: who wants no
+ * effort does not wait for that.
+ */
+TEST_F_TIMEOUT(bulk, claimed, 600)
+{
+	struct filling filling;
+	long long ms, all_ms;
+	pthread_t thread;
+	long filled, ret;
+
+	if (self->used || self->count & 15)
+		SKIP(return, "somebody else has pages of the area");
+	filled = fill_area(self, &filling, true, false);
+	if (filled == -ENOSPC)
+		SKIP(return, "needs an area of a quarter of memory at most");
+	ASSERT_LT(self->count / 4, filled);
+	ASSERT_EQ(0, area_set("effort", 2));
+	ASSERT_EQ(0, area_set("order", 4));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, claim, &all_ms));
+	while (area_get("used") < (long)self->count)
+		;
+	area_set("effort", 0);
+	ms = now_ms();
+	ret = bulk(0, 1);
+	ms = now_ms() - ms;
+	pthread_join(thread, NULL);
+	TH_LOG("%lld ms, while the other one took %lld", ms, all_ms);
+	EXPECT_EQ(-EBUSY, ret);
+	EXPECT_GT(all_ms / 3, ms);
+	EXPECT_EQ(0, area_set("free", self->count));
+	EXPECT_EQ(0, wrong_pages(&filling));
+	empty_area(&filling);
+}
+
+/* ---- all at once ------------------------------------------------------------- */
 
 static atomic_bool stop;
 

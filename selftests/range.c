@@ -41,6 +41,13 @@
 #define FILES "/sys/kernel/debug/contig_test/"
 #define MAX_ORDER 10
 #define KEYWORD "online_hotremove"
+#define HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+#define HUGE (2 * MIB)
+#define HUGE_PAGES (HUGE / PAGE)
+#define UNEVICTABLE "/proc/sys/vm/compact_unevictable_allowed"
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 #define SOFT_OFFLINE "/sys/devices/system/memory/soft_offline_page"
 #define KPF_HWPOISON (1ULL << 19)
 
@@ -135,6 +142,8 @@ FIXTURE_SETUP(range)
 
 FIXTURE_TEARDOWN(range)
 {
+	hr_write_file(HUGEPAGES, "0");
+	hr_write_file(UNEVICTABLE, "1");
 	EXPECT_EQ(0, give_back(ALL));
 	EXPECT_EQ(0, pages_had());
 	/* Nothing is left in them: that is what they are offline for. */
@@ -241,6 +250,92 @@ TEST_F_TIMEOUT(range, held, 300)
 	EXPECT_EQ(1, whole(self->start, self->end, 2));
 	EXPECT_EQ(0, hr_pages_in_block(mem, bytes, self->blocks[0]));
 	EXPECT_EQ(0, hr_wrong_bytes(mem, bytes));
+	munmap(mem, bytes);
+}
+
+/* Single pages, outside of a block, that stay where they are. */
+static char *lock_pages(int not_in, size_t bytes)
+{
+	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return NULL;
+	madvise(mem, bytes, MADV_NOHUGEPAGE);
+	memset(mem, 1, bytes);
+	for (char *at = mem; at < mem + bytes; at += PAGE) {
+		if (hr_pages_in_block(at, PAGE, not_in))
+			madvise(at, PAGE, MADV_DONTNEED);
+	}
+	if (mlock2(mem, bytes, MLOCK_ONFAULT)) {
+		munmap(mem, bytes);
+		return NULL;
+	}
+	return mem;
+}
+
+static long set_pool(long pages)
+{
+	char value[16];
+
+	snprintf(value, sizeof(value), "%ld", pages);
+	hr_write_file(HUGEPAGES, value);
+	return hr_read_file(HUGEPAGES, value, sizeof(value)) < 0 ? -1 :
+								   atol(value);
+}
+
+/*
+ * A huge page of hugetlb that has no replacement costs the pieces it lies in, and
+ * no others: what is behind it moves. All of memory that can be a huge page is one
+ * that is in use, but for some: there, each other page is free, and compaction has
+ * to leave alone what lies between.
+ */
+TEST_F_TIMEOUT(range, huge, 600)
+{
+	const unsigned int order = 4;
+	const long most = self->pages >> order;
+	const size_t bytes = 128 * MIB, some = 80 * MIB, locked = 64 * MIB;
+	long pool, used, huge, got, moved;
+	char *mem, *singles, *pages;
+
+	if (access(HUGEPAGES, F_OK))
+		SKIP(return, "needs CONFIG_HUGETLBFS");
+	ASSERT_EQ(0, hr_write_file(UNEVICTABLE, "0"));
+	mem = hr_anon_in_block(self->blocks[0], bytes, MADV_NOHUGEPAGE);
+	ASSERT_NE(NULL, mem);
+	/* Between what stays there is to be room for huge pages. */
+	for (size_t at = 0; at < bytes; at += 8 * MIB)
+		madvise(mem + at, 7 * MIB, MADV_DONTNEED);
+	pool = set_pool(100000);
+	if (pool * HUGE < 2 * some)
+		SKIP(return, "no huge pages");
+	pool = set_pool(pool - some / HUGE);
+	singles = lock_pages(self->blocks[0], locked);
+	ASSERT_NE(NULL, singles);
+	pages = mmap(NULL, pool * HUGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE,
+		     -1, 0);
+	ASSERT_NE(MAP_FAILED, pages);
+	hr_fill(pages, pool * HUGE);
+	for (size_t at = 0; at < locked; at += 2 * PAGE)
+		madvise(singles + at, PAGE, MADV_DONTNEED_LOCKED);
+	used = hr_pages_in_block(mem, bytes, self->blocks[0]);
+	huge = hr_pages_in_block(pages, pool * HUGE, self->blocks[0]) /
+	       HUGE_PAGES;
+	ASSERT_LT(0, huge);
+	ASSERT_LT(0, used);
+
+	moved = hr_vmstat("pgmigrate_success");
+	got = bulk(self->start, self->end, 1, order, most);
+	moved = hr_vmstat("pgmigrate_success") - moved;
+	TH_LOG("%ld huge pages of %ld and %ld pages of user memory are in the block: %ld of %ld pieces, %ld pages moved",
+	       huge, pool, used, got, most, moved);
+	/* Others may be at work in some. */
+	EXPECT_LE(most - (huge * (long)HUGE_PAGES >> order) - 16, got);
+	EXPECT_EQ(0, hr_wrong_bytes(pages, pool * HUGE));
+	EXPECT_EQ(0, give_back(ALL));
+	munmap(pages, pool * HUGE);
+	munmap(singles, locked);
 	munmap(mem, bytes);
 }
 
