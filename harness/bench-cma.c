@@ -320,6 +320,26 @@ static void unpin(int nr)
 	}
 }
 
+/* All of a memory block in pieces, for bench-removal.c: how many of how many. */
+long bench_bulk_block(int block, unsigned int order, long *of)
+{
+	char buf[128];
+	const unsigned long pfn = hr_block_pfn(block);
+
+	*of = hr_block_pages() >> order;
+	snprintf(buf, sizeof(buf), "%lu %lu 2 %u %ld", pfn,
+		 pfn + hr_block_pages(), order, *of);
+	return range_ask(buf);
+}
+
+void bench_bulk_free(void)
+{
+	char buf[32];
+
+	snprintf(buf, sizeof(buf), "%lu", hr_block_pages());
+	hr_write_file(RANGE "free", buf);
+}
+
 /* ---- frees past the per-cpu lists ---------------------------------------------- */
 
 static const char *const policies[] = { "never", "always", "auto" };
@@ -460,7 +480,9 @@ static double take_and_free(long *in_area)
 
 /*
  * For each 1,000 pages that are let go of, in one call and in a call for each page,
- * and for 1,000 times that one comes and goes.
+ * and for 1,000 times that one comes and goes. By a call for each page is also how
+ * often a kernel would take it that freed them past the lists one by one whenever
+ * they are freed: what batches save is the former to the latter.
  */
 void run_cma_locks(void)
 {
@@ -497,6 +519,9 @@ void run_cma_locks(void)
 			     median(cycle, opt.rounds));
 		result_named("cycle_in_area_pct", policies[policy],
 			     100.0 * in_area / CYCLES / opt.rounds);
+		result_named("batch_to_single_pct", policies[policy],
+			     100 * median(batch, opt.rounds) /
+				     median(single, opt.rounds));
 	}
 	set_policy(0);
 }
@@ -509,9 +534,40 @@ static const char *const mode_name[] = { "whole", "singles", "bulk" };
 
 struct tally {
 	long n, complete, worst; /* attempts, pieces of the worst one */
-	long moved, had_to; /* pages */
+	long moved, had_to, dropped; /* pages */
 	double ms[MAX_ROUNDS];
 };
+
+#define TRACING "/sys/kernel/tracing/"
+#define MIGRATE_INFO "mm_alloc_contig_migrate_range_info"
+
+/*
+ * Clean page cache is dropped where others are moved: how much, the kernel only says
+ * in a trace event for each pass over a range, on stock as well.
+ */
+static void watch_dropped(void)
+{
+	if (hr_write_file(TRACING "events/kmem/" MIGRATE_INFO "/enable", "1") ||
+	    hr_write_file(TRACING "trace", ""))
+		die(-EIO, "trace " MIGRATE_INFO);
+}
+
+static long dropped_pages(void)
+{
+	FILE *f = fopen(TRACING "trace", "re");
+	char line[512], *at;
+	long sum = 0;
+
+	if (!f)
+		die(-errno, TRACING "trace");
+	while (fgets(line, sizeof(line), f)) {
+		at = strstr(line, MIGRATE_INFO ":");
+		at = at ? strstr(at, "nr_reclaimed=") : NULL;
+		sum += at ? atol(at + strlen("nr_reclaimed=")) : 0;
+	}
+	fclose(f);
+	return sum;
+}
 
 static long free_in_area(void)
 {
@@ -580,6 +636,7 @@ static void attempt(enum mode mode, unsigned long pieces, struct tally *t)
 	if (held)
 		pin(held, -1);
 	poll(NULL, 0, rand() % 200);
+	watch_dropped();
 	area_in_use(used);
 	before = hr_vmstat("pgmigrate_success");
 	start = now_ns();
@@ -587,6 +644,7 @@ static void attempt(enum mode mode, unsigned long pieces, struct tally *t)
 	t->ms[t->n] = (now_ns() - start) / 1e6;
 	t->moved += hr_vmstat("pgmigrate_success") - before;
 	t->had_to += used_and_given(used);
+	t->dropped += dropped_pages();
 	t->complete += got == (long)pieces;
 	if (!t->n++ || got < t->worst)
 		t->worst = got;
@@ -602,9 +660,11 @@ static void result_tally(const char *name, struct tally *t)
 	result_named("complete", name, t->complete);
 	result_named("worst", name, t->worst);
 	result_named("moved", name, t->moved);
-	result_named("had_to", name, t->had_to);
-	if (t->had_to)
-		result_named("moved_ratio", name, (double)t->moved / t->had_to);
+	result_named("in_use", name, t->had_to);
+	result_named("dropped", name, t->dropped);
+	if (t->had_to > t->dropped)
+		result_named("moved_ratio", name,
+			     (double)t->moved / (t->had_to - t->dropped));
 	result_named("ms", name, median(t->ms, t->n));
 	result_named("max_ms", name, t->ms[t->n - 1]);
 }
@@ -630,9 +690,12 @@ static void end_churn(const pid_t *pids)
 	check_and_stop();
 }
 
+/* From so many attempts on single allocations would take too long. */
+#define MANY_ROUNDS 20
+
 /*
  * `grow` MiB in pieces, as one, one by one (once a guest, and not where pages are
- * held) and in bulk.
+ * held or there are many attempts) and in bulk. Each attempt has a seed of its own.
  */
 void run_cma_bulk(void)
 {
@@ -650,8 +713,10 @@ void run_cma_bulk(void)
 		if (mode == BULK && !have_bulk())
 			continue;
 		/* That takes as long as all others together. */
-		if (mode == SINGLES && (tally[mode].n || opt.held))
+		if (mode == SINGLES &&
+		    (tally[mode].n || opt.held || opt.rounds >= MANY_ROUNDS))
 			continue;
+		srand(opt.seed + i / NR_MODES);
 		attempt(mode, pieces, &tally[mode]);
 	}
 	for (int mode = 0; mode < NR_MODES; mode++) {

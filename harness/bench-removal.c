@@ -50,7 +50,7 @@
 #define MINSN(ns) ((ns) / 2e6)
 
 /* What is counted by the plugin, see harness/profile.sh. */
-enum { MARK_ONLINE = 1, MARK_OFFLINE, MARK_WALK };
+enum { MARK_ONLINE = 1, MARK_OFFLINE, MARK_WALK, MARK_BULK };
 
 /* No removal that ends by itself takes longer, in virtual ms. */
 #define ENDS_MS 60000
@@ -538,14 +538,11 @@ void run_empty(void)
 }
 
 /* One block, as full as it gets or as pct= says. */
-void run_full(void)
+static void remove_full(int victim)
 {
 	struct removal r;
 	struct fill f;
-	int victim;
 
-	online();
-	victim = last_block();
 	fill_blocks(&f, &victim, 1, block_part(opt.pct ? opt.pct : 100));
 	remove_block(victim, &r);
 	result("pages", "%ld", f.nr);
@@ -556,6 +553,38 @@ void run_full(void)
 		result("busy_page", "%.0f", busy_ns(&r.cost) / 2.0 / r.moved);
 	result("intact", "%s", fill_intact(&f) ? "yes" : "NO");
 	fill_free(&f);
+}
+
+void run_full(void)
+{
+	online();
+	remove_full(last_block());
+}
+
+/* All of such a block in pieces of order 4, and after that removed. */
+void run_full_bulk(void)
+{
+	long got, of, moved;
+	struct fill f;
+	bool intact;
+	int victim;
+
+	online();
+	victim = last_block();
+	fill_blocks(&f, &victim, 1, block_part(100));
+	moved = hr_vmstat("pgmigrate_success");
+	mark_begin(MARK_BULK);
+	got = bench_bulk_block(victim, 4, &of);
+	mark_end();
+	moved = hr_vmstat("pgmigrate_success") - moved;
+	result("bulk_of", "%ld", of);
+	result("bulk_got", "%ld", got);
+	result("bulk_moved", "%ld", moved);
+	bench_bulk_free();
+	intact = fill_intact(&f);
+	fill_free(&f);
+	result("bulk_intact", "%s", intact ? "yes" : "NO");
+	remove_full(victim);
 }
 
 /* ---- how much has to move ----------------------------------------------------- */

@@ -1534,6 +1534,7 @@ static const struct {
 	{ "locks", run_locks },
 	{ "empty", run_empty },
 	{ "full", run_full },
+	{ "full_bulk", run_full_bulk },
 	{ "use", run_use },
 	{ "tail", run_tail },
 	{ "pinned", run_pinned },

@@ -77,6 +77,10 @@ void run_rate(void);
 void check_and_stop(void);
 void hold_cache(void);
 
+long bench_bulk_block(int block, unsigned int order, long *of);
+void bench_bulk_free(void);
+void run_full_bulk(void);
+
 void run_cma_free(void);
 void run_cma_locks(void);
 void run_cma_churn(void);

@@ -119,7 +119,8 @@ static_key() {
 }
 
 # insn_results COUNTS GUEST_RESULTS: what the plugin counted for a removal, in all
-# or for each page that moved, with what copied it and without.
+# or for each page that moved, with what copied it and without, and for a bulk
+# allocation.
 insn_results() {
 	[ -s "$1" ] || return 0
 	printf 'system_map\t%s\n' "$OUT/System.map"
@@ -138,6 +139,13 @@ insn_results() {
 			printf "insn_page\t%.0f\n", all[2] / of["moved"]
 			printf "copy_page\t%.0f\n", copy[2] / of["moved"]
 			printf "other_page\t%.0f\n", (all[2] - copy[2]) / of["moved"]
+			if (!of["bulk_moved"])
+				exit
+			printf "bulk_insn_page\t%.0f\n", all[4] / of["bulk_moved"]
+			printf "bulk_copy_page\t%.0f\n", copy[4] / of["bulk_moved"]
+			printf "bulk_other_page\t%.0f\n", (all[4] - copy[4]) / of["bulk_moved"]
+			printf "bulk_to_removal_pct\t%.1f\n", 100 * (all[4] - copy[4]) /
+				of["bulk_moved"] / ((all[2] - copy[2]) / of["moved"])
 		}' "$2" -
 }
 
