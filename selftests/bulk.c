@@ -22,6 +22,7 @@
  *   move: without effort 1,425 of 2,048 pieces;
  * - moved_once, with one pageblock isolated at a time: 14,354 pages moved, of
  *   7,917 that had to.
+ * Not seen failing: effort, held_for_a_moment, killed, claimed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -479,21 +480,20 @@ static long busy_retries(void)
 }
 
 /*
- * An allocation that cannot be had, as a page is held in each eighth of the area,
- * ends after so many attempts as its effort says: a lap over the area, 4, or 16,
- * with a range tried for each page in the way. Without effort nothing that was
- * tried is tried again.
+ * An allocation that cannot be had, as a page is held in each eighth of the area
+ * that has one of ours, ends after so many attempts as its effort says: a lap over
+ * the area, 4, or 16, with a range tried for each page in the way. Without effort
+ * nothing that was tried is tried again.
  */
 TEST_F_TIMEOUT(bulk, effort, 600)
 {
 	static const long laps[] = { 1, 4, 16 };
 	/* Others come by, and what lies in batches of other CPUs is in the way. */
 	const long slack = 64;
-	const int held = 8;
 	struct filling filling;
 	long filled, retries, pages;
+	int pipes[2], held;
 	long long ms;
-	int pipes[2];
 
 	if (access(BUSY_RETRY, F_OK))
 		SKIP(return, "needs the trace event cma_alloc_busy_retry");
@@ -501,7 +501,9 @@ TEST_F_TIMEOUT(bulk, effort, 600)
 	if (filled == -ENOSPC)
 		SKIP(return, "needs an area of a quarter of memory at most");
 	ASSERT_LT(self->count / 4, filled);
-	ASSERT_EQ(held, hold_parts(self, &filling, held, pipes));
+	held = hold_parts(self, &filling, 8, pipes);
+	/* In the first eighth, in the last one, and between */
+	ASSERT_LE(3, held);
 	ASSERT_EQ(0, hr_write_file(BUSY_RETRY, "1"));
 	for (int effort = 0; effort <= 2; effort++) {
 		ASSERT_EQ(0, area_set("effort", effort));
@@ -509,7 +511,7 @@ TEST_F_TIMEOUT(bulk, effort, 600)
 		pages = hr_vmstat("pgmigrate_success") +
 			hr_vmstat("pgmigrate_fail");
 		ms = now_ms();
-		EXPECT_EQ(-ENOMEM, area_set("alloc", self->count / 2));
+		EXPECT_EQ(-ENOMEM, area_set("alloc", self->count / 8 * 7));
 		ms = now_ms() - ms;
 		pages = hr_vmstat("pgmigrate_success") +
 			hr_vmstat("pgmigrate_fail") - pages;
