@@ -21,8 +21,10 @@
  * - partial_shared, with the end of migration at the first page that does not
  *   move: without effort 1,425 of 2,048 pieces;
  * - moved_once, with one pageblock isolated at a time: 14,354 pages moved, of
- *   7,917 that had to.
- * Not seen failing: effort, held_for_a_moment, killed, claimed.
+ *   7,917 that had to;
+ * - claimed, with the wait for claims at each effort: 550 ms, all of the time that the
+ *   other one took.
+ * Not seen failing: effort, held_for_a_moment, killed.
  */
 #include <errno.h>
 #include <fcntl.h>

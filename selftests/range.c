@@ -16,7 +16,8 @@
  *
  * Seen failing (6.12.117, dimm guest): races, with a piece forgotten by each
  * request that is killed: 32,736 and 32,704 of 32,768 pages could be had in the
- * end, and the memory blocks did not go. Not seen failing: huge.
+ * end, and the memory blocks did not go. Not seen failing: huge, which
+ * where user memory lies before all huge pages also passes if a request ends there.
  */
 #include <errno.h>
 #include <fcntl.h>
