@@ -144,8 +144,9 @@ insn_results() {
 			printf "bulk_insn_page\t%.0f\n", all[4] / of["bulk_moved"]
 			printf "bulk_copy_page\t%.0f\n", copy[4] / of["bulk_moved"]
 			printf "bulk_other_page\t%.0f\n", (all[4] - copy[4]) / of["bulk_moved"]
-			printf "bulk_to_removal_pct\t%.1f\n", 100 * (all[4] - copy[4]) /
-				of["bulk_moved"] / ((all[2] - copy[2]) / of["moved"])
+			bulk = (all[4] - copy[4]) / of["bulk_moved"]
+			removal = (all[2] - copy[2]) / of["moved"]
+			printf "bulk_to_removal_pct\t%.1f\n", 100 * bulk / removal
 		}' "$2" -
 }
 
