@@ -403,9 +403,13 @@ TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
 				  &grower->shared->last));
 	ASSERT_LT(0, needed);
 	EXPECT_GE(0, delta.v[PC_RELEASE]);
-	/* Swap is at hand before another node is. */
-	EXPECT_LE(percent(delta.v[PC_PGSTEAL],
-			  variant->swap && several_nodes() ? 70 : 85),
+	/*
+	 * Swap is at hand before another node is, and of two nodes the kswapd
+	 * of each makes room: 82 to 86 % were needed at times, 64 with swap.
+	 */
+	EXPECT_LE(percent(delta.v[PC_PGSTEAL], !several_nodes() ? 85 :
+					       variant->swap	? 60 :
+								  75),
 		  needed);
 	EXPECT_REST();
 	pressure_stop(&s->other);
