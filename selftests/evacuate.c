@@ -477,8 +477,12 @@ TEST_F_TIMEOUT(peace, nothing_happens_without_need, 120)
 	TH_LOG("%zu MiB of user memory, %lld MiB of ordinary memory free: %s",
 	       s->anon.mib, to.v[PC_FREE_ORDINARY] / MIB_PAGES,
 	       pressure_described(&from, &to));
-	/* None for single pages: kswapd may vacate one for a larger piece. */
-	EXPECT_GE(2, delta.v[PC_EVACUATE_BLOCKS]);
+	/*
+	 * None for single pages: kswapd may vacate one for a larger piece, or
+	 * because a watermark was boosted, and finds it at the second look.
+	 */
+	EXPECT_GE(4, delta.v[PC_EVACUATE_BLOCKS]);
+	EXPECT_GE(2 * BLOCK_PAGES, delta.v[PC_EVACUATE_MIGRATED]);
 	EXPECT_EQ(0, pressure_stalls(&delta));
 	EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
 	EXPECT_REST();

@@ -720,7 +720,8 @@ TEST_F_TIMEOUT(throttle, by_what_is_usable, 300)
 	free = from.v[PC_FREE_ORDINARY];
 	TH_LOG("%ld MiB of ordinary memory free, %lld of other",
 	       free / MIB_PAGES, from.v[PC_FREE_HOTREMOVE] / MIB_PAGES);
-	ASSERT_LT(3 * free, from.v[PC_FREE_HOTREMOVE]);
+	if (3 * free >= from.v[PC_FREE_HOTREMOVE])
+		SKIP(return, "needs ordinary memory in one zone");
 	snprintf(reserve, sizeof(reserve), "%lu", free * PAGE_KIB * 3);
 	ASSERT_EQ(0, scene_set(s, MIN_FREE, reserve));
 	TH_LOG("%s kB to be kept free, %ld pages", reserve,
