@@ -209,7 +209,7 @@ static bool have_virtio_mem(void)
 /* As it came: through the hypervisor, or block by block. */
 static void unplug(void)
 {
-	int i = 0;
+	int left = 0;
 
 	if (!nr_blocks || !strcmp(keyword, "none"))
 		return;
@@ -230,10 +230,17 @@ static void unplug(void)
 		result("left_mib", "%ld", hr_vmem_size_mib("vm0"));
 		return;
 	}
-	/* Where one does not go, the others are not asked. */
-	while (i < nr_blocks && !hr_block_offline(blocks[i], 5))
-		i++;
-	result("left_mib", "%ld", (nr_blocks - i) * (hr_block_bytes() >> 20));
+	for (int i = 0; i < nr_blocks; i++) {
+		if (!hr_block_offline(blocks[i], 5))
+			continue;
+		left++;
+		/* Where nothing is lent, one does not go for all of them. */
+		if (!opt.release) {
+			left = nr_blocks - i;
+			break;
+		}
+	}
+	result("left_mib", "%ld", left * (hr_block_bytes() >> 20));
 }
 
 /* ---- who may have what ------------------------------------------------------ */

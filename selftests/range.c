@@ -461,13 +461,12 @@ static void race_soft(FIXTURE_DATA(range) * self, struct race *race, int me)
 static void race_memory(FIXTURE_DATA(range) * self, struct race *race, int me)
 {
 	const size_t bytes = 24 * MIB;
-	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *mem = hr_anon_in_block(self->blocks[0], bytes,
+				     race->rounds[me] % 2 ? MADV_NOHUGEPAGE :
+							    MADV_NORMAL);
 
-	if (mem == MAP_FAILED)
+	if (!mem)
 		return;
-	if (race->rounds[me] % 2)
-		madvise(mem, bytes, MADV_NOHUGEPAGE);
 	hr_fill(mem, bytes);
 	race->wrong += hr_wrong_bytes(mem, bytes);
 	race->done[me] += hr_pages_in_block(mem, bytes, self->blocks[0]) > 0;
@@ -477,15 +476,13 @@ static void race_memory(FIXTURE_DATA(range) * self, struct race *race, int me)
 static void race_hard(FIXTURE_DATA(range) * self, struct race *race, int me)
 {
 	const size_t bytes = 8 * MIB;
-	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *mem;
 
 	poll(NULL, 0, 100);
-	if (mem == MAP_FAILED)
-		return;
 	signal(SIGBUS, told_of_poison);
-	madvise(mem, bytes, MADV_NOHUGEPAGE);
-	memset(mem, 1, bytes);
+	mem = hr_anon_in_block(self->blocks[0], bytes, MADV_NOHUGEPAGE);
+	if (!mem)
+		return;
 	for (char *at = mem; at < mem + bytes; at += PAGE) {
 		if (!hr_pages_in_block(at, PAGE, self->blocks[0]))
 			continue;

@@ -1164,8 +1164,10 @@ TEST_F_TIMEOUT(limit, of_a_cgroup_is_one_here, 300)
 /*
  * Nor time after time: who takes memory, gives most of it back, and leaves something in
  * each pageblock, to take it again when user memory has filled what became free there,
- * finds the same pageblocks again, not others. Without open_closed() 42, 58, 64 and 90
- * MiB were released after the rounds.
+ * finds the same pageblocks again, not others. In between it may have more, as what is
+ * free as a whole in a memory block that is partial anyway comes before what has to be
+ * evacuated: 34 to 40, 44 to 68, 38 to 68 and 36 to 62 MiB were released after the
+ * rounds. Without open_closed() it was 42, 58, 64 and 90.
  */
 TEST_F_TIMEOUT(limit, holds_time_after_time, 300)
 {
@@ -1214,7 +1216,8 @@ TEST_F_TIMEOUT(limit, holds_time_after_time, 300)
 		       round, pressure_done(keeper), pressure_done(giver),
 		       released, most);
 		EXPECT_LT(0, released);
-		EXPECT_GE(most, released);
+		if (round == ROUNDS - 1)
+			EXPECT_GE(most, released);
 		pressure_stop(giver);
 		pressure_stop(&s->ballast);
 		pressure_stop(&s->anon);
@@ -1230,6 +1233,8 @@ TEST_F_TIMEOUT(limit, holds_time_after_time, 300)
 /* ---- bound ----------------------------------------------------------------- */
 
 #define BOUND_PLUG_MIB 512UL
+/* One release, of a 64th of that */
+#define BOUND_KERNEL_PAGES ((long)(BOUND_PLUG_MIB * MIB_PAGES / 64))
 
 SCENE(bound);
 RELEASE_SETUP(bound, BOUND_PLUG_MIB);
@@ -1264,7 +1269,12 @@ TEST_F_TIMEOUT(bound, to_another_node, 300)
 	TH_LOG("bound: %lu MiB, %ld pages released, %ld by growers: %s",
 	       pressure_done(grower) / MIB_KIB, t.pages, t.by_growers,
 	       pressure_described(&from, &to));
-	EXPECT_EQ(0, t.by_growers);
+	/*
+	 * Pages of files and pipes stay here. What the kernel needs for its own tables
+	 * and slabs may come from elsewhere before anybody is killed (no
+	 * __GFP_HARDWALL, see cpuset_node_allowed()), which is next to nothing here.
+	 */
+	EXPECT_GE(BOUND_KERNEL_PAGES, t.by_growers);
 
 	/* The control. */
 	START(grower, unmovable, NULL);
@@ -1273,7 +1283,7 @@ TEST_F_TIMEOUT(bound, to_another_node, 300)
 	t = read_trace();
 	TH_LOG("not bound: %lu MiB, %ld pages released",
 	       pressure_done(grower) / MIB_KIB, t.by_growers);
-	EXPECT_LT(0, t.by_growers);
+	EXPECT_LT(4 * BOUND_KERNEL_PAGES, t.by_growers);
 	NEARLY_ALL_COMES_BACK(s);
 }
 
