@@ -608,8 +608,12 @@ static long outside(struct pressure *p, unsigned long nodes)
 	int i;
 
 	for (pos = 0; pos < p->mib * MIB; pos += 512 * PAGE) {
-		for (i = 0; i < 512; i++)
+		for (i = 0; i < 512; i++) {
 			pages[i] = p->mem + pos + i * PAGE;
+			/* Page cache that was read is not mapped yet. */
+			if (p->type->idle)
+				(void)*(volatile char *)pages[i];
+		}
 		if (syscall(SYS_move_pages, 0, 512, pages, NULL, status, 0))
 			return -errno;
 		for (i = 0; i < 512; i++)

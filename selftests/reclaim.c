@@ -752,6 +752,7 @@ FIXTURE_VARIANT(nodes)
 {
 	const char *keyword;
 	bool cpuset; /* else a memory policy */
+	bool cache; /* that nobody maps; else anonymous memory is bound */
 };
 
 FIXTURE_VARIANT_ADD(nodes, policy){
@@ -761,6 +762,12 @@ FIXTURE_VARIANT_ADD(nodes, policy){
 FIXTURE_VARIANT_ADD(nodes, cpuset){
 	.keyword = "online_hotremove",
 	.cpuset = true,
+};
+
+FIXTURE_VARIANT_ADD(nodes, cpuset_cache){
+	.keyword = "online_hotremove",
+	.cpuset = true,
+	.cache = true,
 };
 
 FIXTURE_VARIANT_ADD(nodes, movable){
@@ -798,7 +805,8 @@ TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
 	};
 	unsigned long capacity;
 
-	START(&s->other, anon, BOUND_MIB, &bound);
+	if (!variant->cache)
+		START(&s->other, anon, BOUND_MIB, &bound);
 	/* All of it, and what else went to the other node, is to fit here again. */
 	START(&s->anon, anon, scene_anon_mib(75, NODES_PLUG_MIB) - BOUND_MIB,
 	      NULL);
@@ -807,6 +815,13 @@ TEST_F_TIMEOUT(nodes, what_is_bound_stays, 600)
 		SKIP(return, "needs memory on the second node");
 	START(grower, unmovable, NULL);
 	capacity = pressure_capacity_pages() * PAGE_KIB - BOUND_MIB * MIB_KIB;
+	if (variant->cache) {
+		/* Only when others have been moved comes that before reclaim. */
+		ASSERT_EQ(0, pressure_grow(grower, percent(capacity, 60), 0,
+					   GROW_SECONDS));
+		EXPECT_LT(0, grower->shared->last.v[PC_EVACUATE_CROSS_NODE]);
+		START(&s->other, cache, BOUND_MIB, &bound);
+	}
 	ASSERT_EQ(1, pressure_grow(grower, NO_END, 0, GROW_SECONDS))
 	TH_LOG("%s", pressure_why(grower));
 	TH_LOG("%lu of %lu MiB, decided in %lld ms, %lld MiB free: %s",
