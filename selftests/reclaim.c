@@ -17,6 +17,9 @@
  * cache: page cache in movable-only memory is of no use to the kernel: a
  * legitimate kill leaves it alone, and a busy reader does not put the kill off.
  *
+ * buffers: what only ordinary memory can hold is reclaimed rather than to kill, whatever
+ * else seems older.
+ *
  * full: plugged memory is full; then page cache must be reclaimed to make room
  * for what is to leave ordinary memory, and not much more than that.
  *
@@ -48,6 +51,8 @@
  * - balance_pgdat() does not count runs in vain: usable, kswapd never gives up
  * - folio_may_be_bound() never true: nodes (numa guest), all 16,384 bound pages
  *   are on the other node, by policy and by cpuset
+ * - cache_is_bound() never true: nodes.cpuset_cache (numa guest), 213 pages
+ * - without reclaim_in_place(): buffers, all 49,280 kB are left at the kill
  * - allow_direct_reclaim() counts all that is free, and all zones: throttle, nobody
  *   waits, and 24 calls of direct reclaim instead of one
  * And with a last resort that drained per-CPU lists for one refill at a time:
@@ -60,6 +65,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,6 +318,98 @@ static bool several_nodes(void)
 	return hr_read_file("/sys/devices/system/node/possible", nodes,
 			    sizeof(nodes)) > 0 &&
 	       strcmp(nodes, "0") && strcmp(nodes, "0\n");
+}
+
+/* ---- buffers ------------------------------------------------------------- */
+
+SCENE(buffers);
+
+FIXTURE_VARIANT(buffers)
+{
+	const char *lru_gen;
+};
+
+FIXTURE_VARIANT_ADD(buffers, lru){
+	.lru_gen = "n",
+};
+
+FIXTURE_VARIANT_ADD(buffers, lru_gen){
+	.lru_gen = "y",
+};
+
+/* A ram disk that holds nothing, and that nobody else uses. */
+#define BUFFERS "/dev/ram1"
+#define BUFFERS_MIB 48UL
+
+FIXTURE_SETUP(buffers)
+{
+	const char *needs = scene_needs(&self->s, "online_hotremove",
+					variant->lru_gen, false);
+
+	if (needs)
+		SCENE_SKIP(&self->s, "%s", needs);
+}
+
+/* MiB read */
+static unsigned long read_buffers(int fd)
+{
+	static char data[64 << 10];
+	unsigned long bytes = 0;
+	ssize_t n;
+
+	while (bytes < BUFFERS_MIB * MIB_KIB * 1024) {
+		n = pread(fd, data, sizeof(data), bytes);
+		if (n <= 0)
+			break;
+		bytes += n;
+	}
+	return bytes / 1024 / MIB_KIB;
+}
+
+/*
+ * What can be reclaimed and cannot be anywhere else: the buffers of a block device,
+ * which were used twice, while what was used once is of no use to the kernel. They
+ * go before anybody is killed.
+ */
+TEST_F_TIMEOUT(buffers, go_before_a_kill, 300)
+{
+	struct pressure_options options = {};
+	struct scene *s = &self->s;
+	struct pressure *grower = &s->grower;
+	long capacity, before, after;
+	int fd = open(BUFFERS, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		SKIP(return, "needs " BUFFERS);
+	PLUG(s, "online_hotremove", CACHE_PLUG_MIB);
+	START(grower, unmovable, NULL);
+	capacity = pressure_capacity_pages() * PAGE_KIB;
+	ASSERT_EQ(0,
+		  pressure_grow(grower, percent(capacity, 60), 0, GROW_SECONDS))
+	TH_LOG("%s", pressure_why(grower));
+	options.prefer = 1UL << hr_block_node(s->blocks[0]);
+	START(&s->other, cache, percent(CACHE_PLUG_MIB, 90), &options);
+	before = hr_meminfo_kb("Buffers");
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(BUFFERS_MIB, read_buffers(fd));
+	before = hr_meminfo_kb("Buffers") - before;
+	ASSERT_LT(BUFFERS_MIB * MIB_KIB / 2, before);
+
+	ASSERT_EQ(1, pressure_grow(grower, NO_END, 0, GROW_SECONDS))
+	TH_LOG("%s", pressure_why(grower));
+	after = hr_meminfo_kb("Buffers");
+	TH_LOG("%lu MiB of the kernel (%lu %%), decided in %lld ms, %ld kB of buffers before, %ld after: %s",
+	       pressure_done(grower) / MIB_KIB,
+	       pressure_done(grower) * 100 / capacity,
+	       pressure_verdict_ms(grower), before, after,
+	       pressure_described(&grower->shared->start,
+				  &grower->shared->last));
+	EXPECT_GE(percent(before, 10), after);
+	EXPECT_LE(pressure_verdict_ms(grower), VERDICT_MS);
+	close(fd);
+	EXPECT_REST();
+	pressure_stop(&s->other);
+	ALL_COMES_BACK(s);
 }
 
 /* ---- full ---------------------------------------------------------------- */
