@@ -1367,8 +1367,40 @@ const char *scene_cgroup_limits(void)
 	return limits;
 }
 
+/*
+ * Who was killed takes a moment to give back what it had, in pipes above all, and for
+ * who asks meanwhile, be it a kernel thread, somebody else is killed: one of these, not
+ * the test.
+ */
+static void start_spares(struct scene *s)
+{
+	for (int i = 0; i < SCENE_SPARES; i++) {
+		if (s->spare[i])
+			continue;
+		s->spare[i] = fork();
+		if (s->spare[i])
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_NAME, PRESSURE_GROWER);
+		hr_write_file("/proc/self/oom_score_adj", "999");
+		for (;;)
+			pause();
+	}
+}
+
+static void stop_spares(struct scene *s)
+{
+	for (int i = 0; i < SCENE_SPARES; i++) {
+		if (s->spare[i] <= 0)
+			continue;
+		kill(s->spare[i], SIGKILL);
+		waitpid(s->spare[i], NULL, 0);
+	}
+}
+
 bool scene_take(struct scene *s, unsigned long mib)
 {
+	start_spares(s);
 	s->nr = mib / (hr_block_bytes() >> 20);
 	return hr_take_blocks(s->blocks, s->nr, SCENE_BLOCKS) >= s->nr;
 }
@@ -1555,6 +1587,7 @@ void scene_end(struct scene *s)
 	pressure_stop(&s->ballast);
 	pressure_stop(&s->other);
 	pressure_stop(&s->anon);
+	stop_spares(s);
 	if (!s->may_stay)
 		scene_wait_armed(ARM_SECONDS, NULL);
 	hr_hold_blocks(false);

@@ -232,6 +232,7 @@ long pressure_watermark_pages(const char *name);
 
 #define SCENE_BLOCKS 16
 #define SCENE_KNOBS 6
+#define SCENE_SPARES 2
 /* An instance of its own: the traces of others stay as they are. */
 #define SCENE_TRACE "/sys/kernel/tracing/instances/hr-scene"
 #define SCENE_CGROUP "/sys/fs/cgroup/hr-scene"
@@ -248,6 +249,7 @@ struct scene {
 	int zram; /* number + 1 */
 	bool cgroup, trace;
 	bool may_stay; /* a block, if the kernel has something in it */
+	pid_t spare[SCENE_SPARES];
 };
 
 /*

@@ -404,7 +404,8 @@ TEST_F_TIMEOUT(buffers, go_before_a_kill, 300)
 	       pressure_verdict_ms(grower), before, after,
 	       pressure_described(&grower->shared->start,
 				  &grower->shared->last));
-	EXPECT_GE(percent(before, 10), after);
+	/* In each zone less than there is between its marks may stay. */
+	EXPECT_GE(percent(before, 25), after);
 	EXPECT_LE(pressure_verdict_ms(grower), VERDICT_MS);
 	close(fd);
 	EXPECT_REST();
