@@ -59,6 +59,12 @@ function asks(part, parts, name,	i) {
 		print part == 2 ? "  required" : ""
 	}
 	for (i = 1; i <= n; i++) {
+		if ((row, column[i], "deadlocked") in value) {
+			stock = column[i] ~ /^stock:/
+			printf "  %s%s: panic, \"System is deadlocked on memory\"\n",
+				stock ? "" : "FAIL ", column[i]
+			lost += !stock
+		}
 		if ((row, column[i], "lost") in value) {
 			printf "  FAIL %s: the guest did not come to its end\n", column[i]
 			lost++

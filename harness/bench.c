@@ -941,6 +941,13 @@ static char *fragment(size_t bytes)
 #define RINGS_ORDER_9 12
 #define RING_PAUSE_MS 5
 
+static int nr_rings(void)
+{
+	int nr = RINGS_ORDER_9 << (9 - opt.order);
+
+	return nr < MAX_RINGS ? nr : MAX_RINGS;
+}
+
 /*
  * Somebody for whom direct compaction runs: asks for kernel memory in large pieces,
  * and gives it back, again and again. A ring takes two of order 9, and one of a
@@ -948,13 +955,11 @@ static char *fragment(size_t bytes)
  */
 static pid_t ask_for_high_orders(void)
 {
-	int group = 1 << (9 - opt.order), nr = RINGS_ORDER_9 * group, i;
+	int group = 1 << (9 - opt.order), nr = nr_rings(), i;
 	struct io_uring_params params;
 	int fds[MAX_RINGS];
 	pid_t pid;
 
-	if (nr > MAX_RINGS)
-		nr = MAX_RINGS;
 	pid = fork();
 	if (pid < 0)
 		die(-errno, "fork");
@@ -983,8 +988,8 @@ static pid_t ask_for_high_orders(void)
 static void run_idle(void)
 {
 	struct pressure_counters from, to, d;
+	long failed, pages;
 	pid_t asker = 0;
-	long failed;
 
 	hold();
 	/* Gaps in ordinary memory: there is none other yet. */
@@ -1014,6 +1019,14 @@ static void run_idle(void)
 	result_count("compact_stalls", d.v[PC_COMPACT_STALL]);
 	result_count("compact_fail", hr_vmstat("compact_fail") - failed);
 	result_count("moved", d.v[PC_MIGRATED]);
+	if (opt.orders) {
+		/* What it has in large pieces when it has all of them. */
+		pages = (long)nr_rings() << opt.order;
+		if (opt.order == 9)
+			pages *= 2;
+		result_count("asked", pages);
+		result("moved_pct", "%.0f", 100. * d.v[PC_MIGRATED] / pages);
+	}
 	result_count("reclaimed", d.v[PC_PGSTEAL]);
 	result_count("kswapd_ms", d.v[PC_KSWAPD_MS]);
 	result_count("start_free_ordinary_mib", from.v[PC_FREE_ORDINARY] / 256);

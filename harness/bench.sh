@@ -186,11 +186,18 @@ if [ "${1:-}" = --guest ]; then
 		rm -f "$out.guest"
 		[ "$scenario" != hotpath ] || static_key
 		;;
-	*)	printf 'lost\t%s\n' "$status" ;;
+	*)	# Nobody was left to kill: what the kernel came to, and no failure here.
+		if grep -q 'not syncing: System is deadlocked on memory' \
+			"$BUILD/logs/$NAME/console.log" 2>/dev/null; then
+			printf 'deadlocked\tyes\n'
+		else
+			printf 'lost\t%s\n' "$status"
+		fi ;;
 	esac | tr -d '\r' | sed "s/^/$row\t$kernel\t$keyword\t/" >"$out"
 	seconds=$(cat "$BUILD/logs/$NAME/seconds" 2>/dev/null)
 	verdict=ended
 	[ $status -eq 0 ] || verdict="FAILED (status $status: $out.log)"
+	! grep -q '	deadlocked	' "$out" || verdict='DEADLOCKED on memory'
 	printf '%s\t%s\t%s\t%s\t%s\n' "$row" "$kernel" "$keyword" host_seconds "$seconds" \
 		"$row" "$kernel" "$keyword" files "$(files)" \
 		"$row" "$kernel" "$keyword" command "$(cat "$BUILD/logs/$NAME/qemu.sh")" \
