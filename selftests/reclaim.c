@@ -53,6 +53,7 @@
  *   are on the other node, by policy and by cpuset
  * - cache_is_bound() never true: nodes.cpuset_cache (numa guest), 213 pages
  * - without reclaim_in_place(): buffers, all 49,280 kB are left at the kill
+ * - without reclaim_slab_in_place(): protected, all 47,628 kB are left at the kill
  * - allow_direct_reclaim() counts all that is free, and all zones: throttle, nobody
  *   waits, and 24 calls of direct reclaim instead of one
  * And with a last resort that drained per-CPU lists for one refill at a time:
@@ -69,12 +70,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
 
 #include "hr.h"
 #include "pressure.h"
+
+#define AUTO_ONLINE HR_SYS_MEMORY "/auto_online_blocks"
 
 /* ---- kill ---------------------------------------------------------------- */
 
@@ -413,6 +417,91 @@ TEST_F_TIMEOUT(buffers, go_before_a_kill, 300)
 	ALL_COMES_BACK(s);
 }
 
+/* ---- protected ------------------------------------------------------------ */
+
+SCENE(protected);
+
+/*
+ * Names that do not exist, each remembered by a dentry of 192 bytes, as sysfs keeps
+ * these.
+ */
+#define NAMES 250000
+#define NAMES_LOW "1G"
+
+FIXTURE_SETUP(protected)
+{
+	const char *needs =
+		scene_needs(&self->s, "online_hotremove", NULL, false);
+
+	if (needs)
+		SCENE_SKIP(&self->s, "%s", needs);
+	if (scene_cgroup(&self->s, "memory") ||
+	    hr_write_file(SCENE_CGROUP "/memory.low", NAMES_LOW))
+		SCENE_SKIP(&self->s, "needs CONFIG_MEMCG");
+}
+
+/* In the cgroup. Returns 0 or -errno. */
+static int look_for_names(void)
+{
+	pid_t pid = fork();
+	int status, i;
+
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		char name[64];
+
+		if (hr_write_file(SCENE_CGROUP "/cgroup.procs", "0"))
+			_exit(1);
+		for (i = 0; i < NAMES; i++) {
+			snprintf(name, sizeof(name),
+				 "/sys/kernel/no-such-name-%d", i);
+			if (!access(name, F_OK))
+				_exit(1);
+		}
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		return -ECHILD;
+	return 0;
+}
+
+/*
+ * Slab of a group within memory.low goes before anybody is killed, though there is
+ * page cache of nobody's that could be reclaimed, and is of no use.
+ */
+TEST_F_TIMEOUT(protected, slab_goes_before_a_kill, 300)
+{
+	struct pressure_options options = {};
+	struct scene *s = &self->s;
+	struct pressure *grower = &s->grower;
+	long capacity, before, after;
+
+	PLUG(s, "online_hotremove", CACHE_PLUG_MIB);
+	before = hr_meminfo_kb("SReclaimable");
+	ASSERT_EQ(0, look_for_names());
+	before = hr_meminfo_kb("SReclaimable") - before;
+	ASSERT_LT(NAMES * 150L / 1024, before);
+	START(grower, unmovable, NULL);
+	capacity = pressure_capacity_pages() * PAGE_KIB;
+	options.prefer = 1UL << hr_block_node(s->blocks[0]);
+	START(&s->other, cache, percent(CACHE_PLUG_MIB, 95), &options);
+
+	ASSERT_EQ(1, pressure_grow(grower, NO_END, 0, GROW_SECONDS))
+	TH_LOG("%s", pressure_why(grower));
+	after = hr_meminfo_kb("SReclaimable");
+	TH_LOG("%lu MiB of the kernel (%lu %%), decided in %lld ms, %ld kB of names before, %ld kB of slab after: %s",
+	       pressure_done(grower) / MIB_KIB,
+	       pressure_done(grower) * 100 / capacity,
+	       pressure_verdict_ms(grower), before, after,
+	       pressure_described(&grower->shared->start,
+				  &grower->shared->last));
+	EXPECT_GE(percent(before, 25), after);
+	EXPECT_REST();
+	pressure_stop(&s->other);
+	ALL_COMES_BACK(s);
+}
+
 /* ---- full ---------------------------------------------------------------- */
 
 SCENE(full);
@@ -517,7 +606,6 @@ TEST_F_TIMEOUT(full, makes_room_by_reclaim, 300)
 
 /* ---- ratio ---------------------------------------------------------------- */
 
-#define AUTO_ONLINE HR_SYS_MEMORY "/auto_online_blocks"
 #define PLUG_SECONDS 60
 
 FIXTURE(ratio)
