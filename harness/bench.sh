@@ -199,7 +199,7 @@ if [ "${1:-}" = --guest ]; then
 	[ $status -eq 0 ] || verdict="FAILED (status $status: $out.log)"
 	! grep -q '	deadlocked	' "$out" || verdict='DEADLOCKED on memory'
 	printf '%s\t%s\t%s\t%s\t%s\n' "$row" "$kernel" "$keyword" host_seconds "$seconds" \
-		"$row" "$kernel" "$keyword" files "$(files)" \
+		"$row" "$kernel" "$keyword" initramfs "$(files)" \
 		"$row" "$kernel" "$keyword" command "$(cat "$BUILD/logs/$NAME/qemu.sh")" \
 		"$row" "$kernel" "$keyword" setup "$(setup "$scenario" "$machine" "$kernel")" >>"$out"
 	echo "$row $kernel $keyword" >>"$dir/done"
@@ -242,7 +242,7 @@ have() {
 
 # ended ROW KERNEL KEYWORD FILES: of a guest that came to its end, with these?
 ended() {
-	grep -qF "	files	$4" "$dir/$1.$2.$3" &&
+	grep -qF "	initramfs	$4" "$dir/$1.$2.$3" &&
 		! grep -qF "	lost	" "$dir/$1.$2.$3"
 }
 
