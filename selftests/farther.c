@@ -3,7 +3,7 @@
  * What may not be moved to the nearest node that has room is moved to one that is
  * farther away.
  *
- *	node 0: the kernel's memory, and 360 MiB of a task in a cpuset of nodes 0 and 1
+ *	node 0: the kernel's memory, and most of it a task's in a cpuset of nodes 0 and 1
  *	node 1: 768 MiB of movable-only memory
  *	node 2: 128 MiB of it, and the nearest
  *
