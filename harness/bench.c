@@ -619,18 +619,18 @@ static void grow_ballast(struct pressure *p, unsigned long kib)
 
 /* ---- scenarios --------------------------------------------------------------- */
 
-/* How long the kernel keeps what it was lent after all was freed. */
+/*
+ * After the kernel's memory is gone: what was lent to it is armed again, at last when
+ * somebody drops what is in slab caches, as who wants to unplug would.
+ */
 static void wait_armed(const struct pressure *p)
 {
-	long long deadline = hr_deadline(60), freed = now_ns();
-	struct pressure_counters now;
+	long long freed = now_ns();
+	long kept;
 
 	result_count("released_mib", p->shared->last.v[PC_RELEASED] / 256);
-	do {
-		poll(NULL, 0, 200);
-		pressure_counters(&now);
-	} while (now.v[PC_RELEASED] > 0 && hr_poll(deadline));
-	result_count("released_left", now.v[PC_RELEASED]);
+	result("released_left", "%ld", scene_wait_armed(ARM_SECONDS, &kept));
+	result("released_kept", "%ld", kept);
 	result("armed_seconds", "%.1f", (now_ns() - freed) / 1e9);
 }
 
@@ -768,19 +768,6 @@ static double start_special(struct pressure *p)
 }
 
 /*
- * Nearly all of it by itself; slabs that are empty and dentries that nobody uses
- * keep the rest until they are told to go.
- */
-static void wait_armed_at_last(const struct pressure *p)
-{
-	long kept;
-
-	result_count("released_mib", p->shared->last.v[PC_RELEASED] / 256);
-	result("released_left", "%ld", scene_wait_armed(ARM_SECONDS, &kept));
-	result("released_kept", "%ld", kept);
-}
-
-/*
  * Kernel memory against user memory of one kind or the other. What had to be
  * reclaimed is what was asked for beyond what was free, whoever could use it.
  */
@@ -871,7 +858,7 @@ static void run_grow(void)
 	}
 	stop_growth(&grower, special_requests() ? &ballast : NULL);
 	if (opt.release)
-		wait_armed_at_last(&grower);
+		wait_armed(&grower);
 	end();
 }
 

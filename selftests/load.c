@@ -273,6 +273,41 @@ static int fill_thp(struct load *l)
 	return 0;
 }
 
+#define MTHP "/sys/kernel/mm/transparent_hugepage/hugepages-64kB/"
+
+static int setup_mthp(struct load *l)
+{
+	static const struct knob knobs[] = {
+		{ "/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/enabled",
+		  "never" },
+		{ MTHP "enabled", "madvise" },
+	};
+
+	return set_knobs(l, knobs, 2);
+}
+
+static long mthp_faults(void)
+{
+	char text[32] = "";
+
+	hr_read_file(MTHP "stats/anon_fault_alloc", text, sizeof(text));
+	return strtol(text, NULL, 10);
+}
+
+static int fill_mthp(struct load *l)
+{
+	long folios = -mthp_faults();
+	int ret = map_anon(l, MADV_HUGEPAGE);
+
+	if (ret)
+		return ret;
+	pattern_fill(l->mem, l->bytes, l->seed, 0);
+	folios += mthp_faults();
+	if (folios < (long)(l->bytes >> 16) / 2)
+		return fail(l, -ENODATA, "only %ld folios of 64 KiB", folios);
+	return 0;
+}
+
 static int fill_mlock(struct load *l)
 {
 	int ret = fill_anon(l);
@@ -695,6 +730,9 @@ static const struct load_type load_types[] = {
 	  NULL, check_mem },
 	{ "thp", "anonymous memory in 2 MiB pages",
 	  "CONFIG_TRANSPARENT_HUGEPAGE", setup_thp, fill_thp, NULL, check_mem },
+	{ "mthp", "anonymous memory in folios of 64 KiB",
+	  "CONFIG_TRANSPARENT_HUGEPAGE", setup_mthp, fill_mthp, NULL,
+	  check_mem },
 	{ "mlock", "locked anonymous memory", NULL, NULL, fill_mlock, NULL,
 	  check_mem },
 	{ "tmpfs", "a file in tmpfs", "CONFIG_TMPFS", setup_tmpfs, fill_file,

@@ -660,6 +660,74 @@ static void fill_zone(struct pressure *filler)
 	fflush(stdout);
 }
 
+/* More than watermarks, lowmem_reserve and what is evacuated ahead, in pages. */
+#define KEPT_BACK (24 * MIB_PAGES)
+/* More memory than this would take too long to fill. */
+#define HALVES_MAX_MIB 3000
+
+static long free_hotremove(void)
+{
+	struct pressure_counters now;
+
+	pressure_counters(&now);
+	return now.v[PC_FREE_HOTREMOVE];
+}
+
+/*
+ * User memory is taken from where more is free, no matter whether hot-removable
+ * memory is in a zone of its own or not: first all of it from ordinary memory, if
+ * that is larger, and then half of it each. So there is room for the kernel, and little
+ * to be moved when the block goes.
+ *
+ * Seen failing without "mm/page_alloc: balance movable requests between the zones of
+ * a node": 64 of 32768 pages free where 31129 were expected.
+ */
+TEST(halves)
+{
+	struct pressure first = { 0 }, second = { 0 };
+	struct pressure_counters start;
+	long more, free;
+
+	if (!hr_supported())
+		SKIP(return, HR_SKIP_REASON);
+	if (hotremove_block < 0)
+		SKIP(return, "needs a memory block to plug");
+	if (free_in_zone() > 0)
+		SKIP(return, "needs a zone without ordinary memory");
+	ASSERT_EQ(0,
+		  hr_block_write(hotremove_block, "state", "online_hotremove"));
+	pressure_counters(&start);
+	more = start.v[PC_FREE_ORDINARY] - start.v[PC_FREE_HOTREMOVE];
+	if (hr_zoneinfo(hr_block_node(hotremove_block), "DMA32", "managed") <
+		    0 ||
+	    more < 2 * KEPT_BACK || more > HALVES_MAX_MIB * MIB_PAGES) {
+		hr_block_offline(hotremove_block, 60);
+		SKIP(return,
+			   "needs more ordinary memory on the node, up to %d MiB",
+			   HALVES_MAX_MIB);
+	}
+
+	EXPECT_EQ(0,
+		  pressure_anon(&first, (more - KEPT_BACK) / MIB_PAGES, NULL));
+	free = free_hotremove();
+	EXPECT_LE(start.v[PC_FREE_HOTREMOVE] * 95 / 100, free);
+
+	EXPECT_EQ(0, pressure_anon(&second,
+				   (KEPT_BACK + start.v[PC_FREE_HOTREMOVE]) /
+					   MIB_PAGES,
+				   NULL));
+	free = free_hotremove();
+	TH_LOG("%ld of %lld hot-removable pages free", free,
+	       start.v[PC_FREE_HOTREMOVE]);
+	EXPECT_LE(start.v[PC_FREE_HOTREMOVE] / 4, free);
+	EXPECT_GE(start.v[PC_FREE_HOTREMOVE] * 3 / 4, free);
+
+	pressure_stop(&second);
+	pressure_stop(&first);
+	EXPECT_EQ(0, hr_block_offline(hotremove_block, 120));
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
 int main(int argc, char **argv)
 {
 	struct pressure filler = { 0 };

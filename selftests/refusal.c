@@ -19,12 +19,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -711,6 +713,226 @@ TEST_F_TIMEOUT(block, hugetlb_come_and_go, TEST_S)
 	unpin(&p);
 	set_pool(0);
 	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+}
+
+/* ---- a server that does not answer ------------------------------------------- */
+
+#define FILE_BYTES (64 * MIB)
+#define READERS 48
+/* What is read ahead at most: more than per-cpu lists of other zones have left. */
+#define READ_BYTES (128 << 10)
+
+/* A file system with one file, whose contents are never told. */
+static void __attribute__((noreturn)) serve(int fd)
+{
+	static union {
+		struct fuse_in_header in;
+		char bytes[64 << 10];
+	} request;
+	static struct {
+		struct fuse_out_header out;
+		union {
+			struct fuse_init_out init;
+			struct fuse_entry_out entry;
+			struct fuse_attr_out attr;
+			struct fuse_open_out open;
+		};
+	} answer;
+	const struct fuse_attr file = {
+		.ino = 2, .mode = S_IFREG | 0600, .nlink = 1, .size = FILE_BYTES
+	};
+	const struct fuse_attr root = { .ino = 1,
+					.mode = S_IFDIR | 0700,
+					.nlink = 1 };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (read(fd, &request, sizeof(request)) > 0) {
+		size_t len = 0;
+
+		memset(&answer, 0, sizeof(answer));
+		switch (request.in.opcode) {
+		case FUSE_INIT:
+			answer.init.major = FUSE_KERNEL_VERSION;
+			answer.init.minor = 31;
+			answer.init.max_readahead = 1 << 17;
+			answer.init.max_write = 4096;
+			len = sizeof(answer.init);
+			break;
+		case FUSE_LOOKUP:
+			answer.entry.nodeid = 2;
+			answer.entry.entry_valid = 1000;
+			answer.entry.attr_valid = 1000;
+			answer.entry.attr = file;
+			len = sizeof(answer.entry);
+			break;
+		case FUSE_GETATTR:
+			answer.attr.attr_valid = 1000;
+			answer.attr.attr = request.in.nodeid == 1 ? root : file;
+			len = sizeof(answer.attr);
+			break;
+		case FUSE_OPEN:
+			/* Or it would wait for what others read. */
+			answer.open.open_flags = FOPEN_KEEP_CACHE;
+			len = sizeof(answer.open);
+			break;
+		case FUSE_READ:
+		case FUSE_FORGET:
+		case FUSE_BATCH_FORGET:
+		case FUSE_INTERRUPT:
+			continue;
+		default:
+			answer.out.error = -ENOSYS;
+		}
+		answer.out.unique = request.in.unique;
+		answer.out.len = sizeof(answer.out) + len;
+		if (write(fd, &answer, answer.out.len) < 0)
+			break;
+	}
+	_exit(1);
+}
+
+struct served {
+	char dir[32], path[40];
+	pid_t server, readers[READERS];
+	int nr;
+};
+
+static int serve_file(struct served *s)
+{
+	char options[80];
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC), ret = 0;
+
+	memset(s, 0, sizeof(*s));
+	strcpy(s->dir, "/tmp/hr-served-XXXXXX");
+	if (fd < 0 || !mkdtemp(s->dir))
+		return -errno;
+	snprintf(s->path, sizeof(s->path), "%s/file", s->dir);
+	snprintf(options, sizeof(options),
+		 "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+	if (mount("hr", s->dir, "fuse", 0, options))
+		ret = -errno;
+	else
+		s->server = fork();
+	if (!ret && !s->server)
+		serve(fd);
+	close(fd);
+	return s->server < 0 ? -errno : ret;
+}
+
+/* Its pages are locked until the server answers, or is gone. */
+static void read_served(struct served *s)
+{
+	static char text[READ_BYTES];
+	pid_t pid = fork();
+	int fd;
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fd = open(s->path, O_RDONLY);
+		pread(fd, text, sizeof(text),
+		      FILE_BYTES / READERS / MIB * MIB * s->nr);
+		_exit(0);
+	}
+	s->readers[s->nr++] = pid;
+	usleep(20 * 1000);
+}
+
+static void end_served(struct served *s)
+{
+	if (s->server > 0) {
+		kill(s->server, SIGKILL);
+		waitpid(s->server, NULL, 0);
+	}
+	while (s->nr)
+		waitpid(s->readers[--s->nr], NULL, 0);
+	umount2(s->dir, MNT_DETACH);
+	rmdir(s->dir);
+}
+
+static long locked_pages(int block)
+{
+	const unsigned long nr = hr_block_pages();
+	uint64_t *flags = malloc(nr * sizeof(*flags));
+	long locked = 0;
+
+	if (flags && !hr_kpageflags(hr_block_pfn(block), nr, flags)) {
+		for (unsigned long i = 0; i < nr; i++)
+			locked += flags[i] & 1;
+	}
+	free(flags);
+	return locked;
+}
+
+/*
+ * A page is locked for as long as it is being read, which may be for ever. Hot-
+ * removable memory is given up; for other memory a signal that kills is the end, while
+ * somebody waits for that lock, too.
+ *
+ * Seen failing without "mm/migrate: let who takes memory offline be killed while
+ * waiting for a page": movable, "the signal is no end".
+ */
+TEST_F_TIMEOUT(block, locked, TEST_S)
+{
+	struct pressure_counters free;
+	struct pressure anon = { 0 };
+	struct served served;
+	struct attempt a;
+	double told;
+	pid_t child;
+	long more;
+	int ret;
+
+	ret = serve_file(&served);
+	if (ret == -ENOENT || ret == -ENODEV)
+		SKIP(return, "needs CONFIG_FUSE_FS");
+	ASSERT_EQ(0, ret);
+	/* What is read comes to the block if no more than that is free elsewhere. */
+	pressure_counters(&free);
+	more = (free.v[PC_FREE_ORDINARY] - free.v[PC_FREE_HOTREMOVE]) /
+	       MIB_PAGES;
+	if (variant->ends && more > 0)
+		ASSERT_EQ(0, pressure_anon(&anon, more + 16, NULL));
+	while (served.nr < READERS && locked_pages(self->nr) <= 0)
+		read_served(&served);
+	EXPECT_LT(0, locked_pages(self->nr));
+
+	if (variant->ends) {
+		attempt(&a, self->nr, REFUSAL_S);
+		EXPECT_EQ(-EBUSY, a.ret);
+		EXPECT_TRUE(says(&a, "busy"));
+		EXPECT_TRUE(hr_pfn_in_block(field(&a, "pfn"), self->nr));
+		EXPECT_TRUE(waited(&a));
+	} else {
+		child = fork();
+		if (!child) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			_exit(-hr_block_write(self->nr, "state", "offline"));
+		}
+		sleep(2);
+		EXPECT_EQ(0, waitpid(child, NULL, WNOHANG));
+		told = now(CLOCK_MONOTONIC);
+		kill(child, SIGTERM);
+		while (!(ret = waitpid(child, NULL, WNOHANG)) &&
+		       now(CLOCK_MONOTONIC) < told + REFUSAL_S)
+			usleep(1000);
+		EXPECT_EQ(child, ret)
+		{
+			TH_LOG("the signal is no end");
+		}
+		TH_LOG("%.3f s from the signal to the end",
+		       now(CLOCK_MONOTONIC) - told);
+		EXPECT_GT(1 + told, now(CLOCK_MONOTONIC));
+	}
+	EXPECT_TRUE(hr_block_is(self->nr, "state", "online"));
+
+	end_served(&served);
+	if (!variant->ends && !ret)
+		waitpid(child, NULL, 0);
+	pressure_stop(&anon);
+	if (hr_block_is(self->nr, "state", "online")) {
+		attempt(&a, self->nr, OFFLINE_S);
+		EXPECT_EQ(0, a.ret);
+	}
 }
 
 /* ---- the kernel's own memory ------------------------------------------------ */

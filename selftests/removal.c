@@ -87,6 +87,7 @@ FIXTURE_VARIANT(removal)
 	}
 LOAD(anon);
 LOAD(thp);
+LOAD(mthp);
 LOAD(mlock);
 LOAD(tmpfs);
 LOAD(clean);
