@@ -30,9 +30,12 @@
 
 #include "../kselftest_harness.h"
 #include "hr.h"
+#include "pressure.h"
 
 #define MIB (1UL << 20)
 #define MAX_BLOCKS 64
+/* Of ordinary memory: less than a memory block has. */
+#define LEAVE_MIB 64
 #define HUGEPAGES "/sys/kernel/mm/hugepages/"
 #define GIGANTIC HUGEPAGES "hugepages-1048576kB/nr_hugepages"
 #define HUGE HUGEPAGES "hugepages-2048kB/nr_hugepages"
@@ -160,12 +163,20 @@ TEST_F_TIMEOUT(contig, huge_pages_come_and_go, 600)
 {
 	const size_t bytes = 32 * MIB;
 	const int nr = bytes / (2 * MIB);
+	struct pressure anon = { 0 };
 	unsigned char *mem;
 	long inside = 0;
 	int block = -1;
 
 	if (self->huge < 0)
 		SKIP(return, "needs CONFIG_HUGETLBFS");
+	/* The pool is to be in the blocks. */
+	for (int i = 0; i < self->nr; i++)
+		ASSERT_EQ(0, hr_block_offline(self->blocks[i], 120));
+	ASSERT_EQ(0, pressure_leave(&anon, LEAVE_MIB));
+	for (int i = 0; i < self->nr; i++)
+		ASSERT_EQ(0, hr_block_write(self->blocks[i], "state",
+					    "online_hotremove"));
 	ASSERT_EQ(0, write_number(HUGE, self->huge + nr));
 	ASSERT_EQ(self->huge + nr, number_in(HUGE));
 	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -178,6 +189,7 @@ TEST_F_TIMEOUT(contig, huge_pages_come_and_go, 600)
 	}
 	ASSERT_LT(0, inside);
 	EXPECT_EQ(0, unmovable_pages(self));
+	pressure_stop(&anon);
 
 	EXPECT_EQ(0, hr_block_offline(block, 120));
 	EXPECT_EQ(0, hr_pages_in_block(mem, bytes, block));

@@ -1152,6 +1152,17 @@ int pressure_anon(struct pressure *p, size_t mib,
 	return start(p, &anon_type, mib, options);
 }
 
+int pressure_leave(struct pressure *p, size_t mib)
+{
+	struct pressure_counters now;
+	long more;
+
+	memset(p, 0, sizeof(*p));
+	pressure_counters(&now);
+	more = now.v[PC_FREE_ORDINARY] / MIB_PAGES - (long)mib;
+	return more > 0 ? pressure_anon(p, more, NULL) : 0;
+}
+
 int pressure_cache(struct pressure *p, size_t mib,
 		   const struct pressure_options *options)
 {

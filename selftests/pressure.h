@@ -135,6 +135,11 @@ struct pressure {
 int pressure_anon(struct pressure *p, size_t mib,
 		  const struct pressure_options *options);
 /*
+ * Movable memory comes from where more is free. Hold ordinary memory so that no more
+ * than that is left of it: what is onlined as hot-removable afterwards is used first.
+ */
+int pressure_leave(struct pressure *p, size_t mib);
+/*
  * Clean page cache, read from a sparse file of ext4 on /dev/ram0, one such
  * holder at a time; shared->done counts the MiB its reader has read.
  */
