@@ -382,6 +382,7 @@ static void result_kswapd(void)
 	pressure_counters(&to);
 	pressure_delta(&from, &to, &d);
 	result_count("kswapd_after_ms", d.v[PC_KSWAPD_MS]);
+	result_count("kswapd_runs_after", d.v[PC_KSWAPD_RUNS]);
 	result_count("evacuated_after", d.v[PC_EVACUATE_BLOCKS]);
 }
 
@@ -1190,6 +1191,22 @@ static double time_pipe(const int *fds)
 	return (double)(now_ns() - start) / HOT_PIPE;
 }
 
+/* How many of so many new pages are in what was plugged? */
+static long pages_in_blocks(char *mem)
+{
+	long i, inside = 0;
+	int b;
+
+	memset(mem, 1, HOT_MIB << 20);
+	for (i = 0; i < HOT_MIB * MIB_PAGES; i++) {
+		unsigned long pfn = hr_virt_to_pfn(mem + i * PAGE);
+
+		for (b = 0; b < nr_blocks; b++)
+			inside += hr_pfn_in_block(pfn, blocks[b]);
+	}
+	return inside;
+}
+
 /* Medians go to `median`. */
 static void measure_hot_paths(const char *when, double *median)
 {
@@ -1221,6 +1238,9 @@ static void measure_hot_paths(const char *when, double *median)
 		       (ns[j][HOT_ROUNDS - 1] - ns[j][1]) * 100.0 /
 			       ns[j][HOT_ROUNDS / 2]);
 	}
+	if (nr_blocks)
+		result("inside_pct", "%.1f",
+		       pages_in_blocks(mem) * 100.0 / (HOT_MIB * MIB_PAGES));
 	munmap(mem, HOT_MIB << 20);
 	close(fds[0]);
 	close(fds[1]);
@@ -1232,6 +1252,7 @@ static void run_hotpath(void)
 	char key[32];
 	int i;
 
+	hold();
 	measure_hot_paths("bare", bare);
 	if (!strcmp(keyword, "none"))
 		return;

@@ -58,6 +58,7 @@ enum pressure_counter {
 	PC_RELEASE, /* hotremove_release and _rearm: pageblocks */
 	PC_REARM,
 	PC_REFAULT, /* workingset_refault_anon and _file */
+	PC_KSWAPD_RUNS, /* pageoutrun */
 	PC_KSWAPD_MS, /* CPU time of all kswapds, in steps of 10 ms */
 	PC_FREE, /* pages, from here on: levels, not events */
 	PC_FREE_ORDINARY, /* free pages that a kernel request may use */
