@@ -1238,7 +1238,7 @@ static void measure_hot_paths(const char *when, double *median)
 		       (ns[j][HOT_ROUNDS - 1] - ns[j][1]) * 100.0 /
 			       ns[j][HOT_ROUNDS / 2]);
 	}
-	if (nr_blocks)
+	if (!strcmp(when, "online"))
 		result("inside_pct", "%.1f",
 		       pages_in_blocks(mem) * 100.0 / (HOT_MIB * MIB_PAGES));
 	munmap(mem, HOT_MIB << 20);
