@@ -315,6 +315,9 @@ void hold(void)
 		.cgroup = opt.cpuset || opt.memcg ? GROUP : NULL,
 	};
 
+	/* What it opens are slabs, which no released pageblock is to keep. */
+	if (opt.release)
+		scene_wait_armed(0, NULL);
 	if (opt.anon_pct)
 		opt.anon =
 			(hr_meminfo_kb("MemFree") / 1024 - memmap_to_come()) *
@@ -781,8 +784,6 @@ static void run_grow(void)
 	double unit = 1; /* KiB */
 	int ret;
 
-	if (opt.release)
-		scene_wait_armed(1, NULL);
 	hold();
 	pipes = special_requests() ? &ballast : &grower;
 	start_pipes(pipes);
