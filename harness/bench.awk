@@ -47,8 +47,12 @@ function asks(part, parts, name,	i) {
 	for (i = 1; i <= all; i++)
 		if ((row, names[i], "host_seconds") in value)
 			column[++n] = names[i]
-	if (!n)
+		else
+			missing = missing " " names[i]
+	if (!n) {
+		missing = ""
 		next
+	}
 	printf "%s: %s\n", row, title[row]
 	for (part = 1; part <= 2; part++) {
 		printf "  %-54s", ""
@@ -70,6 +74,9 @@ function asks(part, parts, name,	i) {
 			lost++
 		}
 	}
+	if (missing)
+		printf "  not run:%s\n", missing
+	missing = ""
 	ended = row
 }
 
@@ -92,10 +99,12 @@ function asks(part, parts, name,	i) {
 		if (!verdict)
 			verdict = "PASS"
 		base = other ? value[other, column[i], $3] : value[$2, column[1], $3]
-		if (other && base == "")
-			verdict = "needs row " other
-		else if (!holds(v, want, base))
+		if (other && base == "") {
+			if (verdict != "FAIL")
+				verdict = "needs row " other
+		} else if (!holds(v, want, base)) {
 			verdict = "FAIL"
+		}
 	}
 	print "  " ($4 == "-" ? "" : sprintf("%-10s", want[1] " " want[2])) verdict
 	checked += verdict ~ /^(PASS|FAIL)$/

@@ -14,6 +14,8 @@
  * in_use: the same for memory that somebody works with meanwhile, merged, written
  * back, in zram, mapped by many; not a byte of it changes.
  *
+ * stay_where_they_are: huge pages of hugetlb, passed by whoever makes room.
+ *
  * ping_pong: user memory is replaced and the kernel grows, by turns; what moves
  * is what has to.
  *
@@ -43,6 +45,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/mman.h>
 
 #include "../kselftest_harness.h"
 
@@ -346,6 +349,67 @@ TEST_F_TIMEOUT(in_use, makes_room_and_stays_intact, 300)
 	EXPECT_EQ(0, load_stop(&self->load))
 	TH_LOG("%s", load_why(&self->load));
 	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/* ---- huge pages of hugetlb ------------------------------------------------ */
+
+/* They are replaced only by hugetlb itself, so evacuation leaves them. */
+#define HUGE_BYTES (2UL << 20)
+#define NR_HUGE 16
+#define HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+
+SCENE(huge);
+
+FIXTURE_SETUP(huge)
+{
+	const char *needs =
+		scene_needs(&self->s, "online_hotremove", NULL, false);
+	char nr[32];
+
+	if (needs)
+		SCENE_SKIP(&self->s, "%s", needs);
+	if (scene_set(&self->s, HUGEPAGES, "16") ||
+	    hr_read_file(HUGEPAGES, nr, sizeof(nr)) <= 0 || atoi(nr) != NR_HUGE)
+		SCENE_SKIP(&self->s, "needs %d huge pages of 2 MiB", NR_HUGE);
+}
+
+TEST_F_TIMEOUT(huge, stay_where_they_are, 300)
+{
+	struct scene *s = &self->s;
+	struct pressure *grower = &s->grower;
+	struct pressure_counters delta;
+	unsigned long pfn[NR_HUGE], want;
+	char *mem;
+	int i;
+
+	mem = mmap(NULL, NR_HUGE * HUGE_BYTES, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	hr_fill(mem, NR_HUGE * HUGE_BYTES);
+	for (i = 0; i < NR_HUGE; i++)
+		pfn[i] = hr_virt_to_pfn(mem + i * HUGE_BYTES);
+	START(&s->anon, anon, scene_anon_mib(40, ROOM_PLUG_MIB), NULL);
+	PLUG(s, "online_hotremove", ROOM_PLUG_MIB);
+	want = percent(pressure_capacity_pages() * PAGE_KIB, 90);
+	START(grower, unmovable, NULL);
+	ASSERT_EQ(0, pressure_grow(grower, want, 0, GROW_SECONDS))
+	TH_LOG("%lu of %lu MiB, then %s", pressure_done(grower) / MIB_KIB,
+	       want / MIB_KIB,
+	       grower->killed ? "killed" : pressure_why(grower));
+	pressure_delta(&grower->shared->start, &grower->shared->last, &delta);
+	TH_LOG("%lu MiB of the kernel: %s", want / MIB_KIB,
+	       pressure_described(&grower->shared->start,
+				  &grower->shared->last));
+	/* Others went, and they were passed on the way. */
+	if (!scene_on_other_node(s) && hr_meminfo_kb("CmaTotal") <= 0)
+		EXPECT_LT(0, delta.v[PC_EVACUATE_MIGRATED]);
+	EXPECT_EQ(0, delta.v[PC_PGSTEAL]);
+	for (i = 0; i < NR_HUGE; i++)
+		EXPECT_EQ(pfn[i], hr_virt_to_pfn(mem + i * HUGE_BYTES));
+	EXPECT_EQ(0, hr_wrong_bytes(mem, NR_HUGE * HUGE_BYTES));
+	EXPECT_REST();
+	munmap(mem, NR_HUGE * HUGE_BYTES);
+	ALL_COMES_BACK(s);
 }
 
 /* ---- ping-pong and rest ------------------------------------------------ */

@@ -54,6 +54,8 @@
  * - cache_is_bound() never true: nodes.cpuset_cache (numa guest), 213 pages
  * - without reclaim_in_place(): buffers, all 49,280 kB are left at the kill
  * - without reclaim_slab_in_place(): protected, all 47,628 kB are left at the kill
+ * - all huge pages of a node taken to be in movable-only memory: cache.hugetlb
+ *   (highboot guest), 88,420 of 111,644 pages left
  * - allow_direct_reclaim() counts all that is free, and all zones: throttle, nobody
  *   waits, and 24 calls of direct reclaim instead of one
  * And with a last resort that drained per-CPU lists for one refill at a time:
@@ -209,6 +211,7 @@ FIXTURE_VARIANT(cache)
 	const char *keyword;
 	const char *lru_gen;
 	bool loop;
+	bool huge; /* a quarter of ordinary memory in huge pages of hugetlb */
 };
 
 FIXTURE_VARIANT_ADD(cache, hotremove){
@@ -233,7 +236,27 @@ FIXTURE_VARIANT_ADD(cache, lru_gen_reader){
 	.loop = true,
 };
 
+/* They are on no LRU list, and not to be taken for what is not either. */
+FIXTURE_VARIANT_ADD(cache, hugetlb){
+	.keyword = "online_hotremove",
+	.lru_gen = "n",
+	.huge = true,
+};
+
 #define CACHE_PLUG_MIB 512UL
+#define HUGE_MIB 2UL
+#define HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+
+static bool reserve_huge_pages(struct scene *s)
+{
+	unsigned long nr = pressure_capacity_pages() / MIB_PAGES / 4 / HUGE_MIB;
+	char want[32], got[32];
+
+	snprintf(want, sizeof(want), "%lu", nr);
+	return !scene_set(s, HUGEPAGES, want) &&
+	       hr_read_file(HUGEPAGES, got, sizeof(got)) > 0 &&
+	       strtoul(got, NULL, 10) >= nr / 2;
+}
 
 /* The most that justified a retry of the grower, in any zone: pages, or -1. */
 static long seemed_reclaimable(void)
@@ -262,6 +285,8 @@ FIXTURE_SETUP(cache)
 
 	if (needs)
 		SCENE_SKIP(&self->s, "%s", needs);
+	if (variant->huge && !reserve_huge_pages(&self->s))
+		SCENE_SKIP(&self->s, "needs huge pages of hugetlb");
 }
 
 TEST_F_TIMEOUT(cache, survives_a_kill, 300)
