@@ -250,7 +250,11 @@ static void unplug(void)
 
 static void make_group(void)
 {
-	const char *controller = opt.cpuset ? "+cpuset" : "+memory";
+	/*
+	 * Page cache charged to a group is kept where any of those without a memcg
+	 * of their own may be confined to: the guest's own file system would be.
+	 */
+	const char *controller = opt.cpuset ? "+cpuset +memory" : "+memory";
 	int ret;
 
 	if (!opt.cpuset && !opt.memcg)
