@@ -70,8 +70,10 @@ function asks(part, parts, name,	i) {
 			lost += !stock
 		}
 		if ((row, column[i], "lost") in value) {
-			printf "  FAIL %s: the guest did not come to its end\n", column[i]
-			lost++
+			stock = column[i] ~ /^stock:/
+			printf "  %s%s: the guest did not come to its end\n",
+				stock ? "" : "FAIL ", column[i]
+			lost += !stock
 		}
 	}
 	if (missing)
