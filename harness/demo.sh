@@ -149,12 +149,13 @@ echo
 sed -n 's/^TOUR //p' "$out/tour"
 echo
 
+# Of what was lent, a stranger may keep a page: as many pageblocks as in the selftests.
 keyword=online_hotremove
 if [ $status -eq 0 ] && { [ "$(value $keyword back_mib)" != 1024 ] ||
 	[ "$(value $keyword intact)" != yes ] ||
 	[ "$(value $keyword dimm)" != gone ] ||
 	[ "$(value story-$keyword killed)" != no ] ||
-	[ "$(value story-$keyword left_mib)" != 0 ] ||
+	! [ "$(value story-$keyword left_mib)" -le 16 ] ||
 	[ "$(value story-$keyword intact)" != yes ]; }; then
 	failed=" $keyword" status=1
 fi

@@ -333,7 +333,7 @@ TEST_F_TIMEOUT(nodes, a_device_is_moved_to_no_block, 300)
 	unsigned long other = 1UL << self->other;
 	const struct node *now = self->now;
 	char *device, *anon;
-	size_t filled, at;
+	size_t at;
 	int fd;
 
 	fd = open(DEVICE, O_RDONLY | O_CLOEXEC);
@@ -348,14 +348,14 @@ TEST_F_TIMEOUT(nodes, a_device_is_moved_to_no_block, 300)
 	ASSERT_EQ(0, syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0));
 	ASSERT_EQ(0,
 		  hr_block_write(self->blocks[0], "state", "online_hotremove"));
-	/* What moves to that node goes to the block: all else is in use. */
+	/* Then what moves to that node can only go there. */
 	LOOK("onlined");
-	filled = (now[self->node].MemFree - now[self->node].HotRemoveFree +
-		  hr_block_bytes() / 2048) *
-		 1024;
-	self->mem = bound_to(self->node, filled);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	LOOK("filled");
+	if (now[self->node].MemFree - now[self->node].HotRemoveFree >
+	    SLACK_KB) {
+		munmap(device, bytes);
+		close(fd);
+		SKIP(return, "needs a node without memory of its own");
+	}
 
 	/* The control. */
 	anon = bound_to(self->other, bytes);
@@ -366,8 +366,6 @@ TEST_F_TIMEOUT(nodes, a_device_is_moved_to_no_block, 300)
 	munmap(anon, bytes);
 	munmap(device, bytes);
 	close(fd);
-	munmap(self->mem, filled);
-	self->mem = MAP_FAILED;
 }
 
 TEST_HARNESS_MAIN
