@@ -1277,6 +1277,17 @@ static long check_zone(const struct zone_view *z, long pageblock_pages,
 	return bad;
 }
 
+/*
+ * Pages of a plugged block that hold its own memory map, which nobody can allocate:
+ * no part of what is hot-removable. 64 bytes a page.
+ */
+static long memmap_pages(void)
+{
+	return hr_booted_with("memory_hotplug.memmap_on_memory=1") ?
+		       hr_block_pages() * 64 / sysconf(_SC_PAGESIZE) :
+		       0;
+}
+
 long hr_released_pages(long *all, int *partial)
 {
 	static int blocks[4096];
@@ -1292,7 +1303,7 @@ long hr_released_pages(long *all, int *partial)
 		if (hr_block_read(blocks[i], "hotremove", buf, sizeof(buf)) ||
 		    !strcmp(buf, "no"))
 			continue;
-		*all += hr_block_pages();
+		*all += hr_block_pages() - memmap_pages();
 		if (sscanf(buf, "partial %lu/%lu", &armed, &total) == 2 &&
 		    total) {
 			released += hr_block_pages() / total * (total - armed);

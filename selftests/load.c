@@ -37,41 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hr.h"
-#include "load.h"
-
-#define PAGE 4096UL
-#define THP (2UL << 20)
-#define MIB (1UL << 20)
-
-/* Files are written and rewritten in chunks; also the size of the buffers. */
-#define CHUNK (64UL << 10)
-
-/*
- * Filling or checking 512 MiB takes about 10 s in a guest without hardware
- * acceleration on a busy host; ten times that is a hang.
- */
-#define WORKER_SECONDS 100
-
-/* What caller, worker and the worker's children all see. */
-struct load_shared {
-	unsigned long rounds;
-	long corrupt; /* found by the worker's children */
-	char why[120];
-};
-
-struct load_type {
-	const char *name;
-	const char *what;
-	const char *needs;
-	int (*setup)(struct load *l);
-	int (*fill)(struct load *l);
-	void (*churn)(struct load *l); /* a fraction of a second; may be NULL */
-	long (*check)(struct load *l); /* corrupt bytes */
-};
-
-#define fail(l, err, ...) \
-	hr_fail((l)->shared->why, sizeof((l)->shared->why), err, __VA_ARGS__)
+#include "load_type.h"
 
 /* ---- the pattern ------------------------------------------------------- */
 
@@ -89,7 +55,7 @@ static uint64_t line_word(uint64_t seed, uint64_t line)
 	return x ^ (x >> 27);
 }
 
-static void pattern_fill(void *mem, size_t len, uint64_t seed, uint64_t pos)
+void pattern_fill(void *mem, size_t len, uint64_t seed, uint64_t pos)
 {
 	uint64_t *p = mem, word;
 	size_t i, j;
@@ -101,9 +67,7 @@ static void pattern_fill(void *mem, size_t len, uint64_t seed, uint64_t pos)
 	}
 }
 
-/* Number of bytes that differ from the pattern. */
-static long pattern_check(const void *mem, size_t len, uint64_t seed,
-			  uint64_t pos)
+long pattern_check(const void *mem, size_t len, uint64_t seed, uint64_t pos)
 {
 	const uint64_t *p = mem;
 	long corrupt = 0;
@@ -122,8 +86,7 @@ static long pattern_check(const void *mem, size_t len, uint64_t seed,
 
 /* ---- worker: common parts ---------------------------------------------- */
 
-/* A child that does not outlive its parent. */
-static pid_t spawn(void)
+pid_t spawn(void)
 {
 	pid_t parent = getpid(), pid = fork();
 
@@ -135,15 +98,14 @@ static pid_t spawn(void)
 	return pid;
 }
 
-static bool told_to_stop(const struct load *l, int wait_ms)
+bool told_to_stop(const struct load *l, int wait_ms)
 {
 	struct pollfd p = { .fd = l->stop, .events = POLLIN };
 
 	return poll(&p, 1, wait_ms) > 0;
 }
 
-/* All children gone; one that was killed (by OOM) counts as corrupt. */
-static void reap(struct load *l)
+void reap(struct load *l)
 {
 	int status;
 
@@ -153,18 +115,14 @@ static void reap(struct load *l)
 					   __ATOMIC_RELAXED);
 }
 
-static unsigned int turn(const struct load *l, unsigned int parts)
+unsigned int turn(const struct load *l, unsigned int parts)
 {
 	return l->shared->rounds % parts;
 }
 
 /* ---- caller: knobs set for the time of a load -------------------------- */
 
-struct knob {
-	const char *file, *val;
-};
-
-static int set_knobs(struct load *l, const struct knob *knobs, int nr)
+int set_knobs(struct load *l, const struct knob *knobs, int nr)
 {
 	char old[64], *open, *close;
 	int i, ret;
@@ -201,7 +159,7 @@ static void restore_knobs(struct load *l)
 
 /* ---- anonymous memory -------------------------------------------------- */
 
-static int map_anon(struct load *l, int advice)
+int map_anon(struct load *l, int advice)
 {
 	unsigned char *p;
 
@@ -216,7 +174,7 @@ static int map_anon(struct load *l, int advice)
 	return 0;
 }
 
-static int fill_anon(struct load *l)
+int fill_anon(struct load *l)
 {
 	int ret = map_anon(l, MADV_NOHUGEPAGE);
 
@@ -225,13 +183,12 @@ static int fill_anon(struct load *l)
 	return ret;
 }
 
-static long check_mem(struct load *l)
+long check_mem(struct load *l)
 {
 	return pattern_check(l->mem, l->bytes, l->seed, 0);
 }
 
-/* "Name:  N kB" of a file in /proc/self. */
-static long self_kb(const char *file, const char *name)
+long self_kb(const char *file, const char *name)
 {
 	char path[64], line[256];
 	long kb = 0;
@@ -418,8 +375,7 @@ static int fill_swap(struct load *l)
 	return 0;
 }
 
-/* One eighth out, the opposite eighth in. */
-static void churn_swap(struct load *l)
+void churn_swap(struct load *l)
 {
 	size_t slice = l->bytes / 8;
 	size_t out = turn(l, 8) * slice;
@@ -539,7 +495,7 @@ static int loop_bind(const char *file, char *dev, size_t len)
 }
 
 /* ext4 on a loop device on tmpfs: a disk in memory that may move as well. */
-static int setup_ext4(struct load *l)
+int setup_ext4(struct load *l)
 {
 	size_t disk = l->bytes + l->bytes / 16 + 4 * MIB;
 	char image[64], mnt[64], dev[32];
@@ -584,7 +540,7 @@ static void undo_files(struct load *l)
 	l->dir[0] = '\0';
 }
 
-static int open_file(struct load *l, int flags)
+int open_file(struct load *l, int flags)
 {
 	char path[96];
 	int fd;
@@ -599,7 +555,7 @@ static uint64_t chunk_seed(const struct load *l, size_t chunk)
 	return l->seed + l->generation[chunk] * 0xd1342543de82ef95ULL;
 }
 
-static int write_chunk(struct load *l, int fd, size_t chunk)
+int write_chunk(struct load *l, int fd, size_t chunk)
 {
 	static unsigned char buf[CHUNK];
 	off_t pos = chunk * CHUNK;
@@ -608,7 +564,7 @@ static int write_chunk(struct load *l, int fd, size_t chunk)
 	return pwrite(fd, buf, CHUNK, pos) == CHUNK ? 0 : -EIO;
 }
 
-static long check_chunk(struct load *l, int fd, size_t chunk)
+long check_chunk(struct load *l, int fd, size_t chunk)
 {
 	static unsigned char buf[CHUNK];
 	off_t pos = chunk * CHUNK;
@@ -618,7 +574,7 @@ static long check_chunk(struct load *l, int fd, size_t chunk)
 	return pattern_check(buf, CHUNK, chunk_seed(l, chunk), pos);
 }
 
-static long check_file(struct load *l)
+long check_file(struct load *l)
 {
 	int fd = open_file(l, O_RDONLY);
 	long corrupt = 0;
@@ -632,7 +588,7 @@ static long check_file(struct load *l)
 	return corrupt;
 }
 
-static int fill_file(struct load *l)
+int fill_file(struct load *l)
 {
 	int fd = open_file(l, O_RDWR | O_CREAT), ret = 0;
 	size_t chunk;
@@ -649,7 +605,7 @@ static int fill_file(struct load *l)
 }
 
 /* Written back, dropped and read in again: clean, and not dirty before. */
-static int fill_clean(struct load *l)
+int fill_clean(struct load *l)
 {
 	int ret = fill_file(l), fd;
 
@@ -758,19 +714,25 @@ static const struct load_type load_types[] = {
 };
 #define LOAD_TYPES (sizeof(load_types) / sizeof(load_types[0]))
 
+/* The i-th of both tables: the last one has no name. */
+static const struct load_type *nth(unsigned int i)
+{
+	return i < LOAD_TYPES ? &load_types[i] : &load_rivals[i - LOAD_TYPES];
+}
+
 static const struct load_type *find(const char *name)
 {
 	unsigned int i;
 
-	for (i = 0; i < LOAD_TYPES; i++)
-		if (!strcmp(load_types[i].name, name))
-			return &load_types[i];
+	for (i = 0; nth(i)->name; i++)
+		if (!strcmp(nth(i)->name, name))
+			return nth(i);
 	return NULL;
 }
 
 const char *load_name(unsigned int i)
 {
-	return i < LOAD_TYPES ? load_types[i].name : NULL;
+	return nth(i)->name;
 }
 
 const char *load_what(const char *name)
@@ -781,6 +743,11 @@ const char *load_what(const char *name)
 const char *load_needs(const char *name)
 {
 	return find(name)->needs;
+}
+
+bool load_works(const struct load *l)
+{
+	return l->type->churn;
 }
 
 /* ---- caller ------------------------------------------------------------ */

@@ -10,12 +10,13 @@
 #ifndef HR_LOAD_H
 #define HR_LOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 /* The most sysctl-like files one load sets. */
-#define LOAD_KNOBS 3
+#define LOAD_KNOBS 6
 
 struct load_type;
 struct load_shared;
@@ -56,6 +57,8 @@ int load_start(struct load *l, const char *name, size_t mib, uint64_t seed);
 const char *load_why(const struct load *l);
 /* Work done since the start, in units of the load: it must keep growing. */
 unsigned long load_rounds(const struct load *l);
+/* Is there any to be done, other than to be there? */
+bool load_works(const struct load *l);
 /* Stop and check: number of corrupt bytes, or -errno if it did not come to that. */
 long load_stop(struct load *l);
 /* Kill and clean up without a check. Harmless after load_stop(). */

@@ -267,7 +267,7 @@ TEST_F_TIMEOUT(block, pinned, TEST_S)
 	/* Lines of before may drop out of the log at any time. */
 	ASSERT_EQ(0, klogctl(SYSLOG_CLEAR, NULL, 0));
 	ASSERT_EQ(0, pin(&p, self->nr));
-	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 3);
+	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 6);
 	EXPECT_EQ(variant->ends ? -EBUSY : -EINTR, a.ret);
 	EXPECT_TRUE(says(&a, variant->ends ? "pinned" : "signal"));
 	EXPECT_EQ(p.pfn, field(&a, "pfn"));
@@ -275,8 +275,10 @@ TEST_F_TIMEOUT(block, pinned, TEST_S)
 	EXPECT_EQ(1, field(&a, "mapcount"));
 	EXPECT_EQ(1, field(&a, "left"));
 	EXPECT_TRUE(waited(&a));
-	/* The log says it once, and nothing else. */
-	EXPECT_EQ(1, hr_log_lines("Offlining: "));
+	/* The log says it once; before, where others have their end, why this has none. */
+	EXPECT_EQ(!variant->ends,
+		  hr_log_lines("goes on until there is a signal: pinned"));
+	EXPECT_EQ(1 + !variant->ends, hr_log_lines("Offlining: "));
 	/* The last of the passes found the pin, and so did those before. */
 	if (variant->ends)
 		EXPECT_LE(atoi(self->passes),
@@ -665,6 +667,51 @@ TEST_F_TIMEOUT(block, hugetlb_pinned, TEST_S)
 	set_pool(0);
 }
 
+/*
+ * All memory that can be is in the pool, of which what is in the block is free and
+ * most of that reserved: a removal
+ * that is refused for these takes none of the others. Seen failing without
+ * "mm/hugetlb: dissolve no free page of a range that has reserved ones": SPARE_HUGE
+ * less in the pool.
+ */
+#define SPARE_HUGE 3
+
+TEST_F_TIMEOUT(block, hugetlb_reserved, TEST_S)
+{
+	int used, pool, i, reserved = 0;
+	char *mem, *promised = NULL;
+	struct attempt a;
+
+	if (access(HUGEPAGES, F_OK))
+		SKIP(return, "needs CONFIG_HUGETLBFS");
+	pool = set_pool(100000);
+	mem = huge_in_block(self->nr, pool, &used);
+	if (!mem || used <= SPARE_HUGE)
+		SKIP(return, "no huge pages came to lie in the block");
+	for (i = 0; i < pool; i++)
+		if (hr_pfn_in_block(hr_virt_to_pfn(mem + i * HUGE_BYTES),
+				    self->nr))
+			munmap(mem + i * HUGE_BYTES, HUGE_BYTES);
+	reserved = used - SPARE_HUGE;
+	promised = mmap(NULL, reserved * HUGE_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	ASSERT_NE(MAP_FAILED, promised);
+	ksft_print_msg("%d of %d huge pages free in the block, %d reserved\n",
+		       used, pool, reserved);
+	attempt(&a, self->nr, REFUSAL_S);
+	EXPECT_EQ(-EBUSY, a.ret);
+	EXPECT_TRUE(says(&a, "hugetlb-no-target"));
+	EXPECT_EQ(pool, hr_meminfo_kb("HugePages_Total"));
+	EXPECT_EQ(used, hr_meminfo_kb("HugePages_Free"));
+	/* What was promised can be had. */
+	memset(promised, 1, reserved * HUGE_BYTES);
+	munmap(promised, reserved * HUGE_BYTES);
+	attempt(&a, self->nr, OFFLINE_S);
+	EXPECT_EQ(0, a.ret);
+	EXPECT_EQ(pool - used, hr_meminfo_kb("HugePages_Total"));
+	set_pool(0);
+}
+
 #define BIG_POOL 90
 #define GUESTS 8
 
@@ -713,6 +760,58 @@ TEST_F_TIMEOUT(block, hugetlb_come_and_go, TEST_S)
 	unpin(&p);
 	set_pool(0);
 	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
+}
+
+/* ---- poisoned pages ---------------------------------------------------------- */
+
+/*
+ * A poisoned page is no reason to keep a block, but one not to use it again: its
+ * block goes offline, and does not come back before it was unplugged.
+ */
+static void poisoned(struct __test_metadata *_metadata, int block, int advice)
+{
+	struct attempt a;
+	long corrupted;
+	char *mem, *at;
+	int status;
+	pid_t child;
+
+	if (access(UNPOISON, F_OK))
+		SKIP(return, "needs CONFIG_HWPOISON_INJECT");
+	if (!hr_qmp_available() || hr_vmem_size_mib("vm0") <= 0)
+		SKIP(return, "needs a block that can be unplugged");
+	mem = hr_anon_in_block(block, PIN_BYTES, MADV_NOHUGEPAGE);
+	ASSERT_NE(NULL, mem);
+	for (at = mem; !hr_pfn_in_block(hr_virt_to_pfn(at), block); at += 4096)
+		ASSERT_LT(at, mem + PIN_BYTES);
+	corrupted = hr_meminfo_kb("HardwareCorrupted");
+	/* Whoever asks for a page of his to fail hard is told so, by SIGBUS. */
+	child = fork();
+	if (!child)
+		_exit(madvise(at, 4096, advice));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(advice == MADV_HWPOISON ? WIFSIGNALED(status) : !status);
+	EXPECT_EQ(corrupted + 4, hr_meminfo_kb("HardwareCorrupted"));
+	attempt(&a, block, OFFLINE_S);
+	EXPECT_EQ(0, a.ret);
+	EXPECT_EQ(-EHWPOISON,
+		  hr_block_write(block, "state", "online_hotremove"));
+	EXPECT_EQ(-EHWPOISON, hr_block_write(block, "state", "online_movable"));
+	EXPECT_TRUE(hr_block_is(block, "state", "offline"));
+	munmap(mem, PIN_BYTES);
+	/* With the block, the page is gone. */
+	ASSERT_EQ(0, hr_return_blocks());
+	EXPECT_EQ(corrupted, hr_meminfo_kb("HardwareCorrupted"));
+}
+
+TEST_F_TIMEOUT(block, poisoned, TEST_S)
+{
+	poisoned(_metadata, self->nr, MADV_HWPOISON);
+}
+
+TEST_F_TIMEOUT(block, poisoned_softly, TEST_S)
+{
+	poisoned(_metadata, self->nr, MADV_SOFT_OFFLINE);
 }
 
 /* ---- a server that does not answer ------------------------------------------- */
