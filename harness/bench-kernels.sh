@@ -1,21 +1,22 @@
 #!/bin/sh
 # The kernels of make bench, those that its rows need: the one without the series,
-# the one with it but without the option, and the one with both; one with lock
-# statistics, and one that places pages as its command line says.
+# the one with it but without the option, and the one with both; with and without
+# it, those with lock statistics; and one that places pages as its command line says.
 # Everything else is as configured in $OUT, but for CONFIG_DEBUG_VM, which has a
 # part in every allocation and which no distribution sets.
 #
 #	harness/bench-kernels.sh
 #
-# Environment: BENCH, as for bench.sh; STOCK, OPTION_N, PATCHED, LOCKSTAT, PLACEMENT:
-# object directories; those that exist and are not ours are left alone.
+# Environment: BENCH, as for bench.sh; STOCK, OPTION_N, PATCHED, LOCKSTAT, STOCK_LOCKSTAT,
+# PLACEMENT: object directories; those that exist and are not ours are left alone.
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
 
 : "${STOCK:=$BUILD/out-stock}" "${OPTION_N:=$BUILD/out-n}"
 : "${PATCHED:=$BUILD/out-bench}"
-: "${LOCKSTAT:=$BUILD/out-lockstat}" "${PLACEMENT:=$BUILD/out-placement}"
+: "${LOCKSTAT:=$BUILD/out-lockstat}"
+: "${STOCK_LOCKSTAT:=$BUILD/out-stock-lockstat}" "${PLACEMENT:=$BUILD/out-placement}"
 
 # build NAME TREE OBJECTS: unless it is of this commit and configuration already.
 build() {
@@ -79,6 +80,12 @@ fi
 if needs lockstat && [ "$LOCKSTAT" = "$BUILD/out-lockstat" ]; then
 	configure "$src" "$LOCKSTAT" --enable LOCK_STAT
 	build lockstat "$src" "$LOCKSTAT"
+fi
+if needs stock-lockstat && [ "$STOCK_LOCKSTAT" = "$BUILD/out-stock-lockstat" ]; then
+	tree=$BUILD/stock-src
+	tree_at base
+	configure "$tree" "$STOCK_LOCKSTAT" --disable MIGRATE_HOTREMOVE --enable LOCK_STAT
+	build stock-lockstat "$tree" "$STOCK_LOCKSTAT"
 fi
 if needs placement && [ "$PLACEMENT" = "$BUILD/out-placement" ]; then
 	tree=$BUILD/placement-src

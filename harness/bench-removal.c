@@ -286,6 +286,32 @@ static void result_failure(int block, const struct removal *r)
 	result_blocker(block);
 }
 
+#define PASSES "/sys/module/memory_hotplug/parameters/offline_passes"
+
+/*
+ * What a refusal takes for waiting: the same once more, with a single pass, is the
+ * rest of it.
+ */
+static void result_waiting(int block, const struct removal *r)
+{
+	struct removal *once;
+	char passes[16];
+
+	if (r->err != EBUSY && r->err != -EBUSY)
+		return;
+	if (hr_read_file(PASSES, passes, sizeof(passes)) <= 0 ||
+	    hr_write_file(PASSES, "1"))
+		die(-ENOENT, PASSES);
+	waitpid(begin_removal(block, HOPELESS_MS, &once), NULL, 0);
+	result("once_ms", "%.2f", once->cost.ns / 1e6);
+	result("once_cpu_ms", "%.2f", once->cost.cpu_ns / 1e6);
+	result("wait_cpu_pct", "%.2f",
+	       percent_of(r->cost.cpu_ns - once->cost.cpu_ns,
+			  r->cost.ns - once->cost.ns));
+	if (hr_write_file(PASSES, passes))
+		die(-EIO, PASSES);
+}
+
 /* ---- user memory in a block ------------------------------------------------- */
 
 struct fill {
@@ -1073,6 +1099,7 @@ void run_no_memory(void)
 	least = watch_ordinary(pid);
 	pressure_counters(&now);
 	result_failure(victim, r);
+	result_waiting(victim, r);
 	result("before_kb", "%lld", from.v[PC_FREE_ORDINARY] * 4);
 	result("least_kb", "%ld", least);
 	result("min_kb", "%ld", min_kb);
@@ -1085,6 +1112,39 @@ void run_no_memory(void)
 	result("oom_kills_then", "%lld",
 	       now.v[PC_OOM_KILL] - from.v[PC_OOM_KILL]);
 	result("intact", "%s", pressure_check(&all) ? "NO" : "yes");
+}
+
+/* Room for what is in a block, and some more. */
+#define CACHE_ROOM_MIB 64
+
+/*
+ * A block full of clean page cache that nobody has used since it was read. With hold=1
+ * there is no free memory to move it to.
+ */
+void run_cache(void)
+{
+	struct pressure cache, all = {};
+	struct removal r;
+	long mib, pages;
+	int victim;
+
+	online();
+	victim = last_block();
+	mib = (hr_meminfo_kb("MemFree") >> 10) - (hr_block_bytes() >> 20) -
+	      CACHE_ROOM_MIB;
+	must(pressure_cache(&cache, mib, NULL), &cache, "read a file");
+	if (opt.hold)
+		hold_all(&all);
+	pages = pages_with(victim, KPF_LRU);
+	result("pages", "%ld", pages);
+	result("free_mib", "%ld", hr_meminfo_kb("MemFree") >> 10);
+	remove_block(victim, &r);
+	result("moved", "%ld", r.moved);
+	result("dropped", "%ld", pages - r.moved);
+	result("ms", "%.2f", r.cost.ns / 1e6);
+	if (pages)
+		result("busy_page", "%.0f", busy_ns(&r.cost) / 2.0 / pages);
+	result("intact", "%s", pressure_check(&cache) ? "NO" : "yes");
 }
 
 #define NR_HUGE "/proc/sys/vm/nr_hugepages"
@@ -1100,10 +1160,12 @@ static long set_huge(long nr)
 	return atol(text);
 }
 
-/* huge= huge pages in use in the block; spare= free ones, anywhere. */
+/*
+ * huge= huge pages in use in the block; spare= free ones, anywhere. Without those, all
+ * memory is huge pages: what is not in the block is in use, and what else is in it, free.
+ */
 void run_hugetlb(void)
 {
-	struct pressure all;
 	struct removal *r;
 	unsigned char *mem;
 	long nr, kept = 0, i;
@@ -1120,22 +1182,26 @@ void run_hugetlb(void)
 	for (i = 0; i < nr; i++)
 		*(volatile long *)(mem + i * HUGE) = i;
 	for (i = 0; i < nr; i++) {
-		if (kept < opt.huge &&
-		    hr_pages_in_block(mem + i * HUGE, PAGE, victim) == 1) {
+		bool in = hr_pages_in_block(mem + i * HUGE, PAGE, victim) == 1;
+
+		if (in && kept < opt.huge) {
 			kept++;
 			continue;
 		}
+		if (!in && !opt.spare)
+			continue;
 		if (munmap(mem + i * HUGE, HUGE))
 			die(-errno, "give back a huge page");
 	}
 	result("huge", "%ld", kept);
-	result("pool", "%ld", set_huge(kept + opt.spare));
+	if (opt.spare)
+		nr = set_huge(kept + opt.spare);
+	result("pool", "%ld", nr);
 	result("spare_inside", "%ld",
 	       pages_with(victim, KPF_HUGE) / HUGE_PAGES - kept);
-	if (!opt.spare)
-		hold_all(&all);
 	waitpid(begin_removal(victim, HOPELESS_MS, &r), NULL, 0);
 	result_failure(victim, r);
+	result_waiting(victim, r);
 	if (kept)
 		result("moved_ratio", "%.2f",
 		       (double)r->moved / (kept * HUGE_PAGES));

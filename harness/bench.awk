@@ -29,7 +29,7 @@ function holds(v, part, base,	limit) {
 # Does a condition ask something of a column? Of all but the stock kernel's, and
 # those it names after "except".
 function asks(part, parts, name,	i) {
-	if (parts < 2 || name ~ /^stock:/)
+	if (parts < 2 || name ~ /^stock[:-]/)
 		return 0
 	for (i = 4; i <= parts; i++)
 		if (part[i] == name)
@@ -64,13 +64,13 @@ function asks(part, parts, name,	i) {
 	}
 	for (i = 1; i <= n; i++) {
 		if ((row, column[i], "deadlocked") in value) {
-			stock = column[i] ~ /^stock:/
+			stock = column[i] ~ /^stock[:-]/
 			printf "  %s%s: panic, \"System is deadlocked on memory\"\n",
 				stock ? "" : "FAIL ", column[i]
 			lost += !stock
 		}
 		if ((row, column[i], "lost") in value) {
-			stock = column[i] ~ /^stock:/
+			stock = column[i] ~ /^stock[:-]/
 			printf "  %s%s: the guest did not come to its end\n",
 				stock ? "" : "FAIL ", column[i]
 			lost += !stock
@@ -95,7 +95,7 @@ function asks(part, parts, name,	i) {
 			v = "-"
 		asked = asks(want, wants, column[i])
 		# In parentheses: nothing is asked of it.
-		printf " %17s", $4 == "-" || asked || column[i] ~ /^stock:/ ? v : "(" v ")"
+		printf " %17s", $4 == "-" || asked || column[i] ~ /^stock[:-]/ ? v : "(" v ")"
 		if (!asked)
 			continue
 		if (!verdict)

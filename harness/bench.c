@@ -47,24 +47,24 @@ static const struct {
 	const char *name;
 	long *value;
 } options[] = {
-	{ "plug", &opt.plug },	   { "limit", &opt.limit },
-	{ "anon", &opt.anon },	   { "anon_pct", &opt.anon_pct },
-	{ "bound", &opt.bound },   { "pre", &opt.pre },
-	{ "cache", &opt.cache },   { "grow", &opt.grow },
-	{ "thp", &opt.thp },	   { "mlock", &opt.mlock },
-	{ "loop", &opt.loop },	   { "mglru", &opt.mglru },
-	{ "rounds", &opt.rounds }, { "stay", &opt.stay },
-	{ "busy", &opt.busy },	   { "release", &opt.release },
-	{ "tmpfs", &opt.tmpfs },   { "pct", &opt.pct },
-	{ "seed", &opt.seed },	   { "huge", &opt.huge },
-	{ "spare", &opt.spare },   { "inside", &opt.inside },
-	{ "aged", &opt.aged },	   { "ballast", &opt.ballast },
-	{ "swap", &opt.swap },	   { "bind", &opt.bind },
-	{ "cpuset", &opt.cpuset }, { "memcg", &opt.memcg },
-	{ "nofs", &opt.nofs },	   { "noio", &opt.noio },
-	{ "fit", &opt.fit },	   { "prefer", &opt.prefer },
-	{ "orders", &opt.orders }, { "held", &opt.held },
-	{ "order", &opt.order },
+	{ "plug", &opt.plug },	     { "limit", &opt.limit },
+	{ "anon", &opt.anon },	     { "anon_pct", &opt.anon_pct },
+	{ "bound", &opt.bound },     { "pre", &opt.pre },
+	{ "cache", &opt.cache },     { "grow", &opt.grow },
+	{ "thp", &opt.thp },	     { "mlock", &opt.mlock },
+	{ "loop", &opt.loop },	     { "mglru", &opt.mglru },
+	{ "rounds", &opt.rounds },   { "stay", &opt.stay },
+	{ "busy", &opt.busy },	     { "release", &opt.release },
+	{ "tmpfs", &opt.tmpfs },     { "pct", &opt.pct },
+	{ "seed", &opt.seed },	     { "huge", &opt.huge },
+	{ "spare", &opt.spare },     { "inside", &opt.inside },
+	{ "hold", &opt.hold },	     { "aged", &opt.aged },
+	{ "ballast", &opt.ballast }, { "swap", &opt.swap },
+	{ "bind", &opt.bind },	     { "cpuset", &opt.cpuset },
+	{ "memcg", &opt.memcg },     { "nofs", &opt.nofs },
+	{ "noio", &opt.noio },	     { "fit", &opt.fit },
+	{ "prefer", &opt.prefer },   { "orders", &opt.orders },
+	{ "held", &opt.held },	     { "order", &opt.order },
 };
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -1451,6 +1451,19 @@ static void read_locks(struct held *held)
 	held->migrated = hr_vmstat("pgmigrate_success") - held->migrated;
 }
 
+static void add_locks(struct held *sum, const struct held *held)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_LOCKS; i++) {
+		sum->times[i] += held->times[i];
+		sum->all_us[i] += held->all_us[i];
+		if (sum->max_us[i] < held->max_us[i])
+			sum->max_us[i] = held->max_us[i];
+	}
+	sum->migrated += held->migrated;
+}
+
 /*
  * Longest and mean times, of everybody: all that is said is that what goes on does
  * not make them longer. Checking locks takes longer than what it checks, hence the
@@ -1513,8 +1526,8 @@ static void empty_pipes(int (*fds)[2], int nr)
  */
 static void run_locks(void)
 {
-	static struct held fill, compact, evacuate, offline;
-	int fds[MAX_PIPES][2], ret;
+	static struct held fill, round, compact, evacuate, offline;
+	int fds[MAX_PIPES][2], ret, i;
 	char *mem;
 
 	if (opt.grow > MAX_PIPES)
@@ -1525,14 +1538,18 @@ static void run_locks(void)
 	result_locks("fill", &fill, NULL, NULL);
 	empty_pipes(fds, opt.grow);
 
-	mem = fragment(opt.anon << 20);
-	watch_locks(&compact);
-	ret = hr_write_file("/proc/sys/vm/compact_memory", "1");
-	if (ret)
-		die(ret, "compact");
-	read_locks(&compact);
+	/* Twice: the longest hold is of no fewer pages than evacuation moves. */
+	for (i = 0; i < 2; i++) {
+		mem = fragment(opt.anon << 20);
+		watch_locks(&round);
+		ret = hr_write_file("/proc/sys/vm/compact_memory", "1");
+		if (ret)
+			die(ret, "compact");
+		read_locks(&round);
+		add_locks(&compact, &round);
+		munmap(mem, opt.anon << 20);
+	}
 	result_locks("compact", &compact, NULL, NULL);
-	munmap(mem, opt.anon << 20);
 
 	hold();
 	online();
@@ -1547,6 +1564,24 @@ static void run_locks(void)
 	read_locks(&offline);
 	result_locks("offline", &offline, NULL, &compact);
 	check();
+}
+
+/* Removal alone, which a kernel without the series can be asked for as well. */
+static void run_removal_locks(void)
+{
+	static struct held offline;
+	char *mem;
+
+	online();
+	mem = mmap(NULL, opt.anon << 20, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED ||
+	    madvise(mem, opt.anon << 20, MADV_POPULATE_WRITE))
+		die(-errno, "%ld MiB", opt.anon);
+	watch_locks(&offline);
+	unplug();
+	read_locks(&offline);
+	result_locks("offline", &offline, NULL, NULL);
 }
 
 /* ---- start --------------------------------------------------------------------- */
@@ -1565,6 +1600,7 @@ static const struct {
 	{ "vacate", run_vacate },
 	{ "place", run_place },
 	{ "locks", run_locks },
+	{ "removal_locks", run_removal_locks },
 	{ "empty", run_empty },
 	{ "full", run_full },
 	{ "full_bulk", run_full_bulk },
@@ -1573,6 +1609,7 @@ static const struct {
 	{ "pinned", run_pinned },
 	{ "pin_goes", run_pin_goes },
 	{ "no_memory", run_no_memory },
+	{ "cache", run_cache },
 	{ "hugetlb", run_hugetlb },
 	{ "victim", run_victim },
 	{ "many", run_many },

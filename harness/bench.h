@@ -36,6 +36,7 @@ struct bench_options {
 	long fit; /* grow by what fits, percent, rather than `grow` or `limit` */
 	/* scenarios that remove */
 	long pct; /* user memory in the block, or in all memory, percent */
+	long hold; /* 1: all that is free is in use by then */
 	long seed; /* the first one */
 	long aged; /* 1: memory in use has gaps */
 	long huge, spare; /* huge pages in use in the block; free ones in all */
@@ -69,6 +70,7 @@ void run_tail(void);
 void run_pinned(void);
 void run_pin_goes(void);
 void run_no_memory(void);
+void run_cache(void);
 void run_hugetlb(void);
 void run_victim(void);
 void run_many(void);

@@ -21,7 +21,7 @@
 #	RESUME		1: without the guests that have come to their end on the same
 #			kernel, machine and file system
 #	JOBS		guests at a time
-#	STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT
+#	STOCK OPTION_N PATCHED LOCKSTAT STOCK_LOCKSTAT PLACEMENT
 #			object directories of the kernels (bench-kernels.sh)
 # -f: patterns of rows are not names of files.
 set -fu
@@ -33,6 +33,7 @@ matrix=$harness/../qemu-configs/bench
 : "${STOCK:=$BUILD/out-stock}"
 : "${OPTION_N:=$BUILD/out-n}"
 : "${LOCKSTAT:=$BUILD/out-lockstat}"
+: "${STOCK_LOCKSTAT:=$BUILD/out-stock-lockstat}"
 : "${PLACEMENT:=$BUILD/out-placement}"
 : "${TIMEOUT_MUL:=1}"
 : "${QEMU:=qemu-system-x86_64}"
@@ -43,7 +44,8 @@ matrix=$harness/../qemu-configs/bench
 [ -n "$ACCEL" ] || ACCEL=icount
 dir=$BENCH_DIR
 raw=$dir/raw.tsv
-export BENCH_ARGS BENCH_DIR BUILD STOCK OPTION_N PATCHED LOCKSTAT PLACEMENT TIMEOUT_MUL QEMU ACCEL
+export BENCH_ARGS BENCH_DIR BUILD STOCK OPTION_N PATCHED LOCKSTAT STOCK_LOCKSTAT
+export PLACEMENT TIMEOUT_MUL QEMU ACCEL
 
 fail() {
 	echo "bench: $*" >&2
@@ -55,6 +57,7 @@ objects() {
 	stock)	echo "$STOCK" ;;
 	n)	echo "$OPTION_N" ;;
 	lockstat) echo "$LOCKSTAT" ;;
+	stock-lockstat) echo "$STOCK_LOCKSTAT" ;;
 	placement|first|last|half) echo "$PLACEMENT" ;;
 	*)	echo "$PATCHED" ;;
 	esac

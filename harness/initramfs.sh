@@ -34,7 +34,7 @@ for program in demo bench tour; do
 		more="$harness/bench-removal.c $harness/bench-cma.c $tests/churn.c"
 	# shellcheck disable=SC2086 # a list it is
 	$CC -static -s -O2 -Wall -D_GNU_SOURCE -I"$tests" -o "$work/$program" \
-		"$harness/$program.c" $more "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/pressure.c" ||
+		"$harness/$program.c" $more "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/load_rivals.c" "$tests/pressure.c" ||
 		fail "cannot build $harness/$program.c"
 	programs="$programs $program"
 done
