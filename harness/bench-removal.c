@@ -1049,11 +1049,11 @@ void run_pin_goes(void)
 	pinned(500);
 }
 
-/* All memory but what no request gets without reclaim. */
-static void hold_all(struct pressure *p)
+/* All memory but what no request gets without reclaim, and some kB above that. */
+static void hold_all(struct pressure *p, long above)
 {
 	long kb = hr_meminfo_kb("MemFree") -
-		  pressure_watermark_pages("low") * 4 - 4 * 1024;
+		  pressure_watermark_pages("low") * 4 - above;
 
 	result("held_mib", "%ld", kb / 1024);
 	must(pressure_anon(p, kb / 1024, NULL), p, "hold all memory");
@@ -1091,7 +1091,7 @@ void run_no_memory(void)
 	must(pressure_unmovable(&grower, NULL), &grower, "start to grow");
 	online();
 	victim = last_block();
-	hold_all(&all);
+	hold_all(&all, 4 * 1024);
 	min_kb = pressure_watermark_pages("min") * 4;
 	result("in_use", "%ld", pages_with(victim, KPF_LRU));
 	pressure_counters(&from);
@@ -1134,7 +1134,7 @@ void run_cache(void)
 	      CACHE_ROOM_MIB;
 	must(pressure_cache(&cache, mib, NULL), &cache, "read a file");
 	if (opt.hold)
-		hold_all(&all);
+		hold_all(&all, 0);
 	pages = pages_with(victim, KPF_LRU);
 	result("pages", "%ld", pages);
 	result("free_mib", "%ld", hr_meminfo_kb("MemFree") >> 10);
