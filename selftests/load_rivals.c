@@ -465,10 +465,14 @@ static void churn_daemons(struct load *l)
 
 /* ---- what an administrator asks for -------------------------------------- */
 
+#define DROP_CACHES "/proc/sys/vm/drop_caches"
+
 static int cgroup = -1;
 
 static int fill_reclaim(struct load *l)
 {
+	/* From now on without a line in the log each time. */
+	hr_write_file(DROP_CACHES, "4");
 	cgroup = hr_mount_detached("cgroup2", NULL, NULL);
 	return cgroup < 0 ? fail(l, -EOPNOTSUPP, "mount cgroup2") :
 			    fill_clean(l);
@@ -480,8 +484,8 @@ static void churn_reclaim(struct load *l)
 	int fd, ret = 0;
 
 	switch (turn(l, 3)) {
-	case 0: /* 4: without a line in the log */
-		ret = hr_write_file("/proc/sys/vm/drop_caches", "7");
+	case 0:
+		ret = hr_write_file(DROP_CACHES, "3");
 		break;
 	case 1:
 		ret = hr_write_file("/proc/sys/vm/compact_memory", "1");
