@@ -252,7 +252,7 @@ FIXTURE_TEARDOWN(block)
  */
 static bool waited(const struct attempt *a)
 {
-	return a->cpu < 0.1 + 0.1 * a->seconds + 25e-6 * a->moved;
+	return a->cpu < 0.2 + 0.1 * a->seconds + 25e-6 * a->moved;
 }
 
 /*
