@@ -362,8 +362,7 @@ TEST_F_TIMEOUT(virtio_mem, shrink_under_load, 900)
 /*
  * More than half of what was plugged is in use: what is free goes first, and hardly
  * a page is moved for it. Then the rest goes, at once and not when the driver tries
- * again. Seen failing without the order of "virtio-mem: unplug what is free first,
- * and nothing there is no room for".
+ * again. Not seen failing: nothing was undone for it.
  */
 TEST_F_TIMEOUT(virtio_mem, half_in_use, 900)
 {
