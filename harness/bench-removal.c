@@ -679,33 +679,51 @@ static void age(unsigned char *mem, long pages, long left)
 /* So much is in use before most of it is given back, percent. */
 #define AGED_FROM 90
 
+/* pct= of all memory; aged=1: more, and then pieces here and there are given back. */
+static unsigned char *use(long *pages)
+{
+	long total, user;
+	unsigned char *mem;
+
+	online();
+	total = KIB_PAGES(hr_meminfo_kb("MemTotal"));
+	user = total * opt.pct / 100 -
+	       (total - KIB_PAGES(hr_meminfo_kb("MemFree")));
+	*pages = user;
+	if (opt.aged)
+		*pages += total * (AGED_FROM - opt.pct) / 100;
+	if (user <= 0 || *pages < user)
+		die(-EINVAL, "pct=%ld", opt.pct);
+	mem = touch(*pages);
+	if (opt.aged)
+		age(mem, *pages, user);
+	result("user_pages", "%ld", user);
+	return mem;
+}
+
+/* What of so much in use has no room in the free memory that is not its own. */
+static long unavoidable(long in_use, long pages)
+{
+	long fits = KIB_PAGES(hr_meminfo_kb("MemFree")) - (pages - in_use) -
+		    pressure_watermark_pages("min");
+
+	return in_use > fits ? in_use - fits : 0;
+}
+
 /*
- * pct= of all memory is in use, then one block goes: of hot-removable ones that
- * which holds least, as virtio-mem does it; of others the last one, as an
- * unplug does. At least what does not fit elsewhere has to move. aged=1: more was
- * in use before, and pieces here and there were given back.
+ * Memory is in use, then one block goes: of hot-removable ones that which holds
+ * least, as virtio-mem does it; of others the last one, as an unplug does. At least
+ * what does not fit elsewhere has to move.
  */
 void run_use(void)
 {
-	long total, user, first, fits, minimum, in_use = 0, least = -1, all = 0,
-						n;
+	long pages, minimum, in_use = 0, least = -1, all = 0, n;
 	unsigned char *mem;
 	struct removal r;
 	int victim, emptiest = -1, i;
 
-	online();
+	mem = use(&pages);
 	victim = last_block();
-	total = KIB_PAGES(hr_meminfo_kb("MemTotal"));
-	user = total * opt.pct / 100 -
-	       (total - KIB_PAGES(hr_meminfo_kb("MemFree")));
-	first = user;
-	if (opt.aged)
-		first += total * (AGED_FROM - opt.pct) / 100;
-	if (user <= 0 || first < user)
-		die(-EINVAL, "pct=%ld", opt.pct);
-	mem = touch(first);
-	if (opt.aged)
-		age(mem, first, user);
 	for (i = 0; i < nr_blocks; i++) {
 		n = pages_with(blocks[i], KPF_LRU);
 		all += n;
@@ -720,12 +738,7 @@ void run_use(void)
 		victim = emptiest;
 		in_use = least;
 	}
-	/* Free memory that is not its own, less what is for emergencies. */
-	fits = KIB_PAGES(hr_meminfo_kb("MemFree")) -
-	       ((long)hr_block_pages() - in_use) -
-	       pressure_watermark_pages("min");
-	minimum = in_use > fits ? in_use - fits : 0;
-	result("user_pages", "%ld", user);
+	minimum = unavoidable(in_use, hr_block_pages());
 	result("in_blocks", "%ld", all);
 	result("mean", "%ld", all / nr_blocks);
 	result("in_use", "%ld", in_use);
@@ -735,8 +748,76 @@ void run_use(void)
 	result("moved", "%ld", r.moved);
 	result("minimum_ratio", "%.2f",
 	       (double)r.moved / (minimum ? minimum : 1));
+	result("to_emptiest", "%.3f", (double)r.moved / (least ? least : 1));
 	result("ms", "%.2f", r.cost.ns / 1e6);
-	result("intact", "%s", touched(mem, first) ? "yes" : "NO");
+	result("intact", "%s", touched(mem, pages) ? "yes" : "NO");
+}
+
+/* What virtio-mem asks the hypervisor for, block-size= of bench.sh. */
+#define PIECE_PAGES 512L
+
+static int compare_long(const void *a, const void *b)
+{
+	long x = *(const long *)a, y = *(const long *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Pages in use in the so many emptiest pieces of all blocks, and in the last ones. */
+static long emptiest_pieces(long want, long *last)
+{
+	long pages = hr_block_pages(), each = pages / PIECE_PAGES;
+	long nr = nr_blocks * each, sum = 0, i, j;
+	uint64_t *flags = malloc(pages * sizeof(*flags));
+	long *used = calloc(nr, sizeof(*used));
+
+	if (!flags || !used || want > nr)
+		die(-ENOMEM, "%ld pieces of %ld", want, nr);
+	for (i = 0; i < nr_blocks; i++) {
+		if (hr_kpageflags(hr_block_pfn(blocks[i]), pages, flags))
+			die(-EIO, "flags of memory%d", blocks[i]);
+		for (j = 0; j < pages; j++)
+			used[i * each + j / PIECE_PAGES] +=
+				!!(flags[j] & KPF_LRU);
+	}
+	*last = 0;
+	for (i = nr - want; i < nr; i++)
+		*last += used[i];
+	qsort(used, nr, sizeof(*used), compare_long);
+	for (i = 0; i < want; i++)
+		sum += used[i];
+	free(used);
+	free(flags);
+	return sum;
+}
+
+/*
+ * Memory is in use, then virtio-mem is asked for grow= MiB back, whichever it takes.
+ * What the emptiest pieces hold has to move, as memory is in use that way. With what
+ * the hypervisor takes for its part.
+ */
+void run_unplug(void)
+{
+	long want = (opt.grow << 20) / PAGE / PIECE_PAGES;
+	long pages, least, last, moved, left;
+	unsigned char *mem;
+	long long start;
+
+	mem = use(&pages);
+	least = emptiest_pieces(want, &last);
+	result("last", "%ld", last);
+	result("emptiest", "%ld", least);
+	result("minimum", "%ld", unavoidable(least, want * PIECE_PAGES));
+	moved = hr_vmstat("pgmigrate_success");
+	start = now_ns();
+	hr_vmem_resize("vm0", opt.plug - opt.grow, 20);
+	result("ms", "%.2f", (now_ns() - start) / 1e6);
+	left = hr_vmem_size_mib("vm0") - (opt.plug - opt.grow);
+	moved = hr_vmstat("pgmigrate_success") - moved;
+	result("left_mib", "%ld", left);
+	result("moved", "%ld", moved);
+	result("to_emptiest", "%.3f", (double)moved / (least ? least : 1));
+	result("intact", "%s", touched(mem, pages) ? "yes" : "NO");
 }
 
 /* ---- many removals ------------------------------------------------------------- */

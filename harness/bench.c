@@ -1605,6 +1605,7 @@ static const struct {
 	{ "full", run_full },
 	{ "full_bulk", run_full_bulk },
 	{ "use", run_use },
+	{ "unplug", run_unplug },
 	{ "tail", run_tail },
 	{ "pinned", run_pinned },
 	{ "pin_goes", run_pin_goes },

@@ -66,6 +66,7 @@ void hold(void);
 void run_empty(void);
 void run_full(void);
 void run_use(void);
+void run_unplug(void);
 void run_tail(void);
 void run_pinned(void);
 void run_pin_goes(void);
