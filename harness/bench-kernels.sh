@@ -1,14 +1,14 @@
 #!/bin/sh
 # The kernels of make bench, those that its rows need: the one without the series,
 # the one with it but without the option, and the one with both; with and without
-# it, those with lock statistics; and one that places pages as its command line says.
+# it, those with lock statistics; and those with a patch of patches/experiments.
 # Everything else is as configured in $OUT, but for CONFIG_DEBUG_VM, which has a
 # part in every allocation and which no distribution sets.
 #
 #	harness/bench-kernels.sh
 #
 # Environment: BENCH, as for bench.sh; STOCK, OPTION_N, PATCHED, LOCKSTAT, STOCK_LOCKSTAT,
-# PLACEMENT: object directories; those that exist and are not ours are left alone.
+# PLACEMENT, NAIVE: object directories; those that exist and are not ours are left alone.
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
@@ -16,7 +16,8 @@ cd "$(dirname "$0")/.."
 : "${STOCK:=$BUILD/out-stock}" "${OPTION_N:=$BUILD/out-n}"
 : "${PATCHED:=$BUILD/out-bench}"
 : "${LOCKSTAT:=$BUILD/out-lockstat}"
-: "${STOCK_LOCKSTAT:=$BUILD/out-stock-lockstat}" "${PLACEMENT:=$BUILD/out-placement}"
+: "${STOCK_LOCKSTAT:=$BUILD/out-stock-lockstat}"
+: "${PLACEMENT:=$BUILD/out-placement}" "${NAIVE:=$BUILD/out-naive}"
 
 # build NAME TREE OBJECTS: unless it is of this commit and configuration already.
 build() {
@@ -87,14 +88,23 @@ if needs stock-lockstat && [ "$STOCK_LOCKSTAT" = "$BUILD/out-stock-lockstat" ]; 
 	configure "$tree" "$STOCK_LOCKSTAT" --disable MIGRATE_HOTREMOVE --enable LOCK_STAT
 	build stock-lockstat "$tree" "$STOCK_LOCKSTAT"
 fi
-if needs placement && [ "$PLACEMENT" = "$BUILD/out-placement" ]; then
-	tree=$BUILD/placement-src
+
+# experiment NAME OBJECTS: the series and patches/experiments/NAME.patch.
+experiment() {
+	tree=$BUILD/$1-src
 	# Without the patch of the last time.
 	[ ! -e "$tree/.git" ] || git -C "$tree" reset -q --hard
 	tree_at "$(git -C "$src" rev-parse HEAD)"
-	git -C "$tree" apply "$PWD/patches/experiments/placement.patch" ||
-		die "patches/experiments/placement.patch does not apply to $src" \
-			"next: correct it, or BENCH= without rows p-*"
-	configure "$tree" "$PLACEMENT"
-	build placement "$tree" "$PLACEMENT"
+	git -C "$tree" apply "$PWD/patches/experiments/$1.patch" ||
+		die "patches/experiments/$1.patch does not apply to $src" \
+			"next: correct it, or BENCH= without the rows that need it"
+	configure "$tree" "$2"
+	build "$1" "$tree" "$2"
+}
+
+if needs placement && [ "$PLACEMENT" = "$BUILD/out-placement" ]; then
+	experiment placement "$PLACEMENT"
+fi
+if needs naive && [ "$NAIVE" = "$BUILD/out-naive" ]; then
+	experiment naive "$NAIVE"
 fi

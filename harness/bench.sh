@@ -21,7 +21,7 @@
 #	RESUME		1: without the guests that have come to their end on the same
 #			kernel, machine and file system
 #	JOBS		guests at a time
-#	STOCK OPTION_N PATCHED LOCKSTAT STOCK_LOCKSTAT PLACEMENT
+#	STOCK OPTION_N PATCHED LOCKSTAT STOCK_LOCKSTAT PLACEMENT NAIVE
 #			object directories of the kernels (bench-kernels.sh)
 # -f: patterns of rows are not names of files.
 set -fu
@@ -34,7 +34,7 @@ matrix=$harness/../qemu-configs/bench
 : "${OPTION_N:=$BUILD/out-n}"
 : "${LOCKSTAT:=$BUILD/out-lockstat}"
 : "${STOCK_LOCKSTAT:=$BUILD/out-stock-lockstat}"
-: "${PLACEMENT:=$BUILD/out-placement}"
+: "${PLACEMENT:=$BUILD/out-placement}" "${NAIVE:=$BUILD/out-naive}"
 : "${TIMEOUT_MUL:=1}"
 : "${QEMU:=qemu-system-x86_64}"
 : "${ACCEL:=}"
@@ -45,7 +45,7 @@ matrix=$harness/../qemu-configs/bench
 dir=$BENCH_DIR
 raw=$dir/raw.tsv
 export BENCH_ARGS BENCH_DIR BUILD STOCK OPTION_N PATCHED LOCKSTAT STOCK_LOCKSTAT
-export PLACEMENT TIMEOUT_MUL QEMU ACCEL
+export PLACEMENT NAIVE TIMEOUT_MUL QEMU ACCEL
 
 fail() {
 	echo "bench: $*" >&2
@@ -59,6 +59,7 @@ objects() {
 	lockstat) echo "$LOCKSTAT" ;;
 	stock-lockstat) echo "$STOCK_LOCKSTAT" ;;
 	placement|first|last|half) echo "$PLACEMENT" ;;
+	naive)	echo "$NAIVE" ;;
 	*)	echo "$PATCHED" ;;
 	esac
 }
