@@ -226,39 +226,54 @@ static struct {
 	char *map;
 	size_t bytes;
 	char **pages; /* those in the area */
+	unsigned long *pfns; /* where */
 	long nr;
 } filling;
 
-static bool entry_in_area(uint64_t entry)
+static unsigned long entry_pfn(uint64_t entry)
 {
-	const uint64_t pfn = entry & ((1ULL << 55) - 1);
-
-	return entry >> 63 && pfn >= base && pfn < base + count;
+	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
 }
 
-/*
- * Anonymous memory takes from the area what it takes from the rest, as far as
- * both are free: fill them to `spare` MiB, and let go of what lies elsewhere,
- * unless all is to stay.
- */
-static void fill(long spare, bool all)
+static bool entry_in_area(uint64_t entry)
 {
-	static uint64_t entries[512];
-	long mib = hr_meminfo_kb("MemFree") / 1024 - spare;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	const unsigned long pfn = entry_pfn(entry);
 
-	if (fd < 0 || mib <= 0)
+	return pfn >= base && pfn < base + count;
+}
+
+static void map_filling(long mib)
+{
+	if (mib <= 0)
 		die(-ENOMEM, "%ld MiB to fill", mib);
 	filling.bytes = mib << 20;
 	filling.nr = 0;
 	if (!filling.pages)
-		filling.pages = calloc(count, sizeof(char *));
+		filling.pages = calloc(count, sizeof(*filling.pages));
+	if (!filling.pfns)
+		filling.pfns = calloc(count, sizeof(*filling.pfns));
 	filling.map = mmap(NULL, filling.bytes, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!filling.pages || filling.map == MAP_FAILED ||
-	    madvise(filling.map, filling.bytes, MADV_NOHUGEPAGE) ||
-	    madvise(filling.map, filling.bytes, MADV_POPULATE_WRITE))
-		die(-errno, "fill %ld MiB", mib);
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (!filling.pages || !filling.pfns || filling.map == MAP_FAILED ||
+	    madvise(filling.map, filling.bytes, MADV_NOHUGEPAGE))
+		die(-errno, "map %ld MiB", mib);
+}
+
+/* So much of it, from there on. */
+static void touch_filling(size_t from, size_t bytes)
+{
+	if (madvise(filling.map + from, bytes, MADV_POPULATE_WRITE))
+		die(-errno, "fill %zu MiB", bytes >> 20);
+}
+
+/* What of it lies in the area; let go of the rest, unless all is to stay. */
+static void find_filling(bool all)
+{
+	static uint64_t entries[512];
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		die(-errno, "/proc/self/pagemap");
 	for (size_t at = 0; at < filling.bytes;
 	     at += sizeof(entries) / 8 * PAGE) {
 		char *addr = filling.map + at;
@@ -270,13 +285,33 @@ static void fill(long spare, bool all)
 		    (ssize_t)(n * 8))
 			die(-errno, "read pagemap");
 		for (size_t i = 0; i < n; i++, addr += PAGE) {
-			if (entry_in_area(entries[i]))
+			if (entry_in_area(entries[i])) {
+				filling.pfns[filling.nr] =
+					entry_pfn(entries[i]);
 				filling.pages[filling.nr++] = addr;
-			else if (!all)
+			} else if (!all) {
 				madvise(addr, PAGE, MADV_DONTNEED);
+			}
 		}
 	}
 	close(fd);
+}
+
+static void fill_mib(long mib, bool all)
+{
+	map_filling(mib);
+	touch_filling(0, filling.bytes);
+	find_filling(all);
+}
+
+/*
+ * Anonymous memory takes from the area what it takes from the rest, as far as
+ * both are free: fill them to `spare` MiB, and let go of what lies elsewhere,
+ * unless all is to stay.
+ */
+static void fill(long spare, bool all)
+{
+	fill_mib(hr_meminfo_kb("MemFree") / 1024 - spare, all);
 }
 
 static void fill_area(long spare)
@@ -289,27 +324,55 @@ static void empty_area(void)
 	if (filling.map)
 		munmap(filling.map, filling.bytes);
 	filling.map = NULL;
+	filling.nr = 0;
 }
 
 /* References that are in the way, for as long as nobody reads the pipes. */
 #define MAX_PINS 64
 
 static int pins[MAX_PINS][2];
+static char *pinned[MAX_PINS];
+
+static bool is_pinned(const char *page, int nr)
+{
+	for (int i = 0; i < nr; i++) {
+		if (pinned[i] == page)
+			return true;
+	}
+	return false;
+}
 
 /* Some of the pages that are there. Of each four, number `gap` is not; -1: all are. */
 static void pin(int nr, int gap)
 {
-	if (nr > MAX_PINS || filling.nr < 4)
+	if (nr > MAX_PINS || filling.nr < 4 * nr || filling.nr < 4)
 		die(-EINVAL, "hold %d pages of %ld", nr, filling.nr);
 	for (int i = 0; i < nr; i++) {
-		long at = rand() % (filling.nr / 4) * 4;
 		struct iovec iov = { .iov_len = 1 };
 
-		at += gap < 0 ? rand() % 4 : (gap + 1 + rand() % 3) % 4;
-		iov.iov_base = filling.pages[at];
+		do {
+			long at = rand() % (filling.nr / 4) * 4;
+
+			at += gap < 0 ? rand() % 4 : (gap + 1 + rand() % 3) % 4;
+			iov.iov_base = filling.pages[at];
+		} while (is_pinned(iov.iov_base, i));
 		if (pipe(pins[i]) || vmsplice(pins[i][1], &iov, 1, 0) != 1)
 			die(-errno, "hold a page");
+		pinned[i] = iov.iov_base;
 	}
+}
+
+/* How many of these lie in the area: they stay where they are. */
+static int pinned_in_area(int nr)
+{
+	int sum = 0;
+
+	for (int i = 0; i < nr; i++) {
+		const unsigned long pfn = hr_virt_to_pfn(pinned[i]);
+
+		sum += pfn >= base && pfn < base + count;
+	}
+	return sum;
 }
 
 static void unpin(int nr)
@@ -534,6 +597,7 @@ static const char *const mode_name[] = { "whole", "singles", "bulk" };
 
 struct tally {
 	long n, complete, worst; /* attempts, pieces of the worst one */
+	long held; /* attempts with all pages held that were to be */
 	long moved, had_to, dropped; /* pages */
 	double ms[MAX_ROUNDS];
 };
@@ -543,30 +607,54 @@ struct tally {
 
 /*
  * Clean page cache is dropped where others are moved: how much, the kernel only says
- * in a trace event for each pass over a range, on stock as well.
+ * in a trace event for each pass over a range, on stock as well. To open the trace
+ * like that is what empties it.
  */
 static void watch_dropped(void)
 {
-	if (hr_write_file(TRACING "events/kmem/" MIGRATE_INFO "/enable", "1") ||
-	    hr_write_file(TRACING "trace", ""))
+	int fd = open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	if (fd < 0 ||
+	    hr_write_file(TRACING "events/kmem/" MIGRATE_INFO "/enable", "1"))
 		die(-EIO, "trace " MIGRATE_INFO);
+	close(fd);
 }
 
+static long number_after(const char *line, const char *name)
+{
+	const char *at = strstr(line, name);
+
+	return at ? atol(at + strlen(name)) : 0;
+}
+
+/* What the kernel calls who asks: of a CMA area, or of a range */
+#define MIGRATE_MOVABLE 1
+#define MIGRATE_CMA 4
+
+/*
+ * The kernel passes the type before the numbers, where the event has it after them
+ * (6.12, stock as well): each number then has the name of the next one, and the last
+ * one that of the type.
+ */
 static long dropped_pages(void)
 {
+	const long type = is_cma() ? MIGRATE_CMA : MIGRATE_MOVABLE;
+	static bool shifted;
 	FILE *f = fopen(TRACING "trace", "re");
-	char line[512], *at;
-	long sum = 0;
+	long reclaimed = 0, next = 0;
+	char line[512];
 
 	if (!f)
 		die(-errno, TRACING "trace");
 	while (fgets(line, sizeof(line), f)) {
-		at = strstr(line, MIGRATE_INFO ":");
-		at = at ? strstr(at, "nr_reclaimed=") : NULL;
-		sum += at ? atol(at + strlen("nr_reclaimed=")) : 0;
+		if (!strstr(line, MIGRATE_INFO ":"))
+			continue;
+		shifted |= number_after(line, " migratetype=") != type;
+		reclaimed += number_after(line, " nr_reclaimed=");
+		next += number_after(line, " nr_mapped=");
 	}
 	fclose(f);
-	return sum;
+	return shifted ? next : reclaimed;
 }
 
 static long free_in_area(void)
@@ -586,15 +674,26 @@ static long free_in_area(void)
 	return sum;
 }
 
+/* For each page that is to be held, so many to choose from. */
+#define CHOICE 64
+
 /*
  * The area is to be in use, though what was asked for last has just been freed:
  * by anonymous memory of ours, rather than to wait until others have come there.
+ * If others have all of it, but a page of ours is to be held there, more is taken
+ * than is free: what is reclaimed for it lies in the area as well.
  */
 static void use_area(void)
 {
-	if (free_in_area() > (long)count / 16 &&
-	    hr_meminfo_kb("MemFree") / 1024 > opt.spare)
+	const long room = hr_meminfo_kb("MemFree") / 1024 - opt.spare;
+
+	if (free_in_area() > (long)count / 16 && room > 0)
 		fill_area(opt.spare);
+	for (long more = 32; filling.nr < CHOICE * opt.held && more <= 256;
+	     more *= 2) {
+		empty_area();
+		fill_mib((room > 0 ? room : 0) + more, false);
+	}
 }
 
 static long ask(enum mode mode, unsigned long pieces)
@@ -632,7 +731,7 @@ static void attempt(enum mode mode, unsigned long pieces, struct tally *t)
 	if (!used)
 		die(-ENOMEM, "%lu bytes", count);
 	use_area();
-	held = filling.map ? opt.held : 0;
+	held = filling.nr >= 4 * opt.held ? opt.held : 0;
 	if (held)
 		pin(held, -1);
 	poll(NULL, 0, rand() % 200);
@@ -645,6 +744,7 @@ static void attempt(enum mode mode, unsigned long pieces, struct tally *t)
 	t->moved += hr_vmstat("pgmigrate_success") - before;
 	t->had_to += used_and_given(used);
 	t->dropped += dropped_pages();
+	t->held += held && pinned_in_area(held) == held;
 	t->complete += got == (long)pieces;
 	if (!t->n++ || got < t->worst)
 		t->worst = got;
@@ -659,6 +759,8 @@ static void result_tally(const char *name, struct tally *t)
 	result_named("n", name, t->n);
 	result_named("complete", name, t->complete);
 	result_named("worst", name, t->worst);
+	if (opt.held)
+		result_named("held_attempts", name, t->held);
 	result_named("moved", name, t->moved);
 	result_named("in_use", name, t->had_to);
 	result_named("dropped", name, t->dropped);
@@ -810,9 +912,11 @@ void run_cma_unplug(void)
 /* ---- how hard to try ----------------------------------------------------------------- */
 
 struct worst {
-	long n, got, isolated, moved;
+	long n, got, asked, isolated, moved; /* got and asked: of all of them */
 	double ms, minsn;
 };
+
+static const char *const efforts[] = { "noretry", "normal", "hard" };
 
 static double cpu_minsn(void)
 {
@@ -828,44 +932,74 @@ static double cpu_minsn(void)
 			(a) = (b); \
 	} while (0)
 
-/* What an allocation takes that is in vain, or not: the most of each. */
-static void try_hard(int effort, unsigned long pages, struct worst *w)
+/*
+ * What an allocation takes that is in vain, or not: the most of each. As one, or in
+ * pieces, which the file notes one by one: that is in it as well. Only what it got is
+ * given back. Isolated are pages off LRU lists and, of one that succeeds as one, those
+ * it takes off the free lists.
+ */
+static void try_hard(int effort, enum mode mode, unsigned long pages,
+		     struct worst *w)
 {
+	const unsigned long piece = mode == BULK ? PIECE : pages;
 	long isolated = hr_vmstat("compact_isolated");
 	long moved =
 		hr_vmstat("pgmigrate_success") + hr_vmstat("pgmigrate_fail");
 	long long start;
 	double minsn;
+	long got;
 
 	if (set_effort(effort) && effort != 1)
 		return;
+	if (mode == BULK && area_set("order", ORDER))
+		die(-EINVAL, "order");
 	minsn = cpu_minsn();
 	start = now_ns();
-	w->got += !alloc_whole(0, pages);
-	w->n++;
+	got = !area_set(mode == BULK ? "bulk" : "alloc",
+			mode == BULK ? pages / PIECE : pages);
 	MOST(w->ms, (now_ns() - start) / 1e6);
 	MOST(w->minsn, cpu_minsn() - minsn);
+	if (got && mode == BULK)
+		got = area_get("bulk");
 	isolated = hr_vmstat("compact_isolated") - isolated;
 	moved = hr_vmstat("pgmigrate_success") + hr_vmstat("pgmigrate_fail") -
 		moved;
 	MOST(w->isolated, isolated);
 	MOST(w->moved, moved);
-	free_all();
+	w->n++;
+	w->got += got;
+	w->asked += pages / piece;
+	/* "free" takes what was had last first. */
+	if (got)
+		area_set("free", got * piece);
+}
+
+static void result_worst(const char *name, const struct worst *w)
+{
+	result_named("n", name, w->n);
+	result_named("got", name, w->got);
+	if (w->asked > w->n)
+		result_named("asked", name, w->asked);
+	result_named("isolated", name, w->isolated);
+	result_named("moved", name, w->moved);
+	result_named("minsn", name, w->minsn);
+	result_named("max_ms", name, w->ms);
 }
 
 #define MOST_HELD 8
 
 /*
  * An area of which three quarters are in use, up to MOST_HELD of its pages held, and
- * an eighth to all of it asked for. The same for each effort of a seed.
+ * an eighth to all of it asked for. The same for each effort of a seed, and for both
+ * modes.
  */
-void run_cma_effort(void)
+static void effort_any(enum mode mode)
 {
-	static const char *const efforts[] = { "noretry", "normal", "hard" };
 	static struct worst worst[3];
+	char name[32];
 
-	find_area();
-	hold();
+	if (mode == BULK && !have_bulk())
+		return;
 	for (long i = 0; i < opt.rounds; i++) {
 		for (int effort = 0; effort < 3; effort++) {
 			unsigned long pages;
@@ -879,30 +1013,142 @@ void run_cma_effort(void)
 			for (long j = gap; j < filling.nr; j += 4)
 				madvise(filling.pages[j], PAGE, MADV_DONTNEED);
 			pin(nr, gap);
-			try_hard(effort, pages, &worst[effort]);
+			try_hard(effort, mode, pages, &worst[effort]);
 			unpin(nr);
 			empty_area();
 		}
 	}
 	for (int effort = 0; effort < 3; effort++) {
-		const struct worst *w = &worst[effort];
-
-		if (!w->n)
-			continue;
-		result_named("n", efforts[effort], w->n);
-		result_named("got", efforts[effort], w->got);
-		result_named("isolated", efforts[effort], w->isolated);
-		result_named("moved", efforts[effort], w->moved);
-		result_named("minsn", efforts[effort], w->minsn);
-		result_named("max_ms", efforts[effort], w->ms);
+		snprintf(name, sizeof(name), "%s%s",
+			 mode == BULK ? "bulk_" : "", efforts[effort]);
+		if (worst[effort].n)
+			result_worst(name, &worst[effort]);
 	}
+}
+
+/* Long enough for all that these do. */
+#define GROW_LIMIT_SECONDS 600
+#define BALLAST_MIB 32
+
+/*
+ * While memory is free elsewhere, a part of the area stays free: both are used by
+ * turns. So what is free elsewhere at the end is to lie in pageblocks that were the
+ * kernel's: movable memory takes the area before it takes from those.
+ */
+static void fill_all_of_area(void)
+{
+	const long mib = hr_meminfo_kb("MemFree") / 1024 - opt.spare;
+	const size_t step = 1UL << 20;
+	struct pressure ballast;
+	size_t at;
+
+	must(pressure_unmovable(&ballast, NULL), &ballast, "ballast");
+	must(pressure_grow(&ballast, BALLAST_MIB * MIB_KIB, 0,
+			   GROW_LIMIT_SECONDS),
+	     &ballast, "ballast");
+	map_filling(mib);
+	at = mib > BALLAST_MIB ? (mib - BALLAST_MIB) * step : 0;
+	touch_filling(0, at);
+	pressure_stop(&ballast);
+	for (; at < filling.bytes && free_in_area() > 0; at += step)
+		touch_filling(at, step);
+	find_filling(false);
+}
+
+#define PIPE_PAGES 256
+
+/*
+ * Hold the first page of ours in each so many pages of the area, for good: how many
+ * there are.
+ */
+static long hold_each(unsigned long part)
+{
+	const long parts = count / part;
+	long *first = malloc(parts * sizeof(*first)), held = 0, in_pipe = 0;
+	int fds[2];
+
+	if (!first)
+		die(-ENOMEM, "%ld parts", parts);
+	for (long i = 0; i < parts; i++)
+		first[i] = -1;
+	for (long i = 0; i < filling.nr; i++) {
+		const long n = (filling.pfns[i] - base) / part;
+
+		if (n < parts &&
+		    (first[n] < 0 || filling.pfns[i] < filling.pfns[first[n]]))
+			first[n] = i;
+	}
+	for (long i = 0; i < parts; i++) {
+		struct iovec iov = { .iov_len = 1 };
+
+		if (first[i] < 0)
+			continue;
+		iov.iov_base = filling.pages[first[i]];
+		if (!(in_pipe++ % PIPE_PAGES) &&
+		    (pipe(fds) ||
+		     fcntl(fds[1], F_SETPIPE_SZ, PIPE_PAGES * PAGE) < 0))
+			die(-errno, "a pipe of %d pages", PIPE_PAGES);
+		if (vmsplice(fds[1], &iov, 1, 0) != 1)
+			die(-errno, "hold a page");
+		held += hr_virt_to_pfn(iov.iov_base) == filling.pfns[first[i]];
+	}
+	free(first);
+	return held;
+}
+
+/*
+ * A page held in each `held`th of the area, and as much as that asked for: each place
+ * has one in it, and others that can be moved. What is not held, as others had it or
+ * nobody, is taken first. A stock kernel knows no effort: what it takes is what it is
+ * compared with, whatever the effort.
+ */
+static void effort_small(void)
+{
+	static struct worst worst[3];
+	const unsigned long part = count / opt.held;
+	long taken = 0;
+
+	if (!part)
+		die(-EINVAL, "held=%ld of %lu pages", opt.held, count);
+	fill_all_of_area();
+	result("asked_pages", "%lu", part);
+	result("held_pages", "%ld", hold_each(part));
+	empty_area();
+	set_effort(2);
+	while (taken < opt.held && !area_set("alloc", part))
+		taken++;
+	result("taken", "%ld", taken);
+	for (long i = 0; i < opt.rounds; i++) {
+		for (int effort = 0; effort < 3; effort++) {
+			fill_area(opt.spare);
+			try_hard(effort, WHOLE, part, &worst[effort]);
+			empty_area();
+		}
+	}
+	for (int effort = 0; effort < 3; effort++)
+		result_worst(efforts[effort],
+			     &worst[worst[effort].n ? effort : 1]);
+	area_set("free", count);
+}
+
+/*
+ * With held= small allocations that have no place; with order=4 in bulk, in pieces
+ * of 64 KiB; else as one.
+ */
+void run_cma_effort(void)
+{
+	if (!is_cma())
+		die(-EINVAL, "a CMA area");
+	find_area();
+	hold();
+	if (opt.held)
+		effort_small();
+	else
+		effort_any(opt.order == ORDER ? BULK : WHOLE);
 	result("area_pages", "%lu", count);
 }
 
 /* ---- what kernel memory can have of it, and who pays ---------------------------------- */
-
-/* Long enough for all that these do. */
-#define GROW_LIMIT_SECONDS 600
 
 /* So many eighths of the area, one after the other: how many there were, how soon. */
 static void ask_eighths(const char *when, int nr)

@@ -1042,10 +1042,10 @@ void run_many(void)
 	result("last_minsn", "%.3f", MINSN(last));
 	result("mean_minsn", "%.3f", MINSN(total) / nr);
 	result("last_ratio", "%.3f", (double)last / first);
-	if (!opt.pct) {
-		result("mean_ratio", "%.3f", (double)total / nr / alone);
+	result("mean_ratio", "%.3f", (double)total / nr / alone);
+	result("mean_to_first", "%.3f", (double)total / nr / first);
+	if (!opt.pct)
 		return;
-	}
 	result("moved_ratio", "%.2f", (double)moved / f.nr);
 	result("alone_page", "%.0f", alone / 2.0 / alone_moved);
 	result("page", "%.0f", total / 2.0 / moved);

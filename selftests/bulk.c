@@ -24,11 +24,13 @@
  *   7,917 that had to;
  * - claimed, with the wait for claims at each effort: 550 ms, all of the time that the
  *   other one took.
- * Not seen failing: effort, held_for_a_moment, killed.
+ * Not seen failing: effort, held_for_a_moment, killed, pcp_policy_works,
+ * pcp_policy_auto, cache_dropped, busy_elsewhere.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -49,6 +51,8 @@
 #define PCP_POLICY "/proc/sys/vm/hotremove_pcp"
 #define TRACING "/sys/kernel/tracing/"
 #define BUSY_RETRY TRACING "events/cma/cma_alloc_busy_retry/enable"
+#define MIGRATE_INFO "mm_alloc_contig_migrate_range_info"
+#define MIGRATE_INFO_ENABLE TRACING "events/kmem/" MIGRATE_INFO "/enable"
 
 /* KPF_ of kernel-page-flags.h */
 #define LRU (1ULL << 5)
@@ -103,7 +107,7 @@ FIXTURE(bulk)
 {
 	unsigned long base, count; /* pfn, pages */
 	long used; /* pages, by others */
-	long policy;
+	long policy, effort; /* as they were */
 };
 
 FIXTURE_SETUP(bulk)
@@ -118,6 +122,8 @@ FIXTURE_SETUP(bulk)
 	self->used = area_get("used");
 	self->policy =
 		hr_read_file(PCP_POLICY, buf, sizeof(buf)) < 0 ? -1 : atol(buf);
+	self->effort = area_get("effort");
+	ASSERT_LE(0, self->effort);
 	ASSERT_EQ(0, area_set("effort", 1));
 }
 
@@ -125,8 +131,10 @@ FIXTURE_TEARDOWN(bulk)
 {
 	char buf[32];
 
-	area_set("effort", 1);
+	/* Who comes next asks as cma_alloc() does. */
+	area_set("effort", self->effort);
 	hr_write_file(BUSY_RETRY, "0");
+	hr_write_file(MIGRATE_INFO_ENABLE, "0");
 	/* All that was allocated here; "free" takes an int. */
 	area_set("free", self->count);
 	EXPECT_EQ(self->used, area_get("used"));
@@ -157,10 +165,53 @@ out:
 	return sum;
 }
 
+/* Pages that somebody is at work on just now are soon where they belong. */
+static bool none_lost(FIXTURE_DATA(bulk) * self, long before)
+{
+	long long deadline = hr_deadline(10);
+	long given;
+
+	do {
+		given = pages_given(self);
+	} while (given > before + 64 && hr_poll(deadline));
+	return given >= 0 && given <= before + 64;
+}
+
+/*
+ * Pages that have these flags and are given away now, by the bits of the area. What
+ * was given away before has other flags.
+ */
+static long given_with(FIXTURE_DATA(bulk) * self, const uint64_t *flags,
+		       uint64_t want)
+{
+	const long unit = 1L << area_get("order_per_bit");
+	unsigned int word = 0;
+	char path[128];
+	long sum = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/bitmap", area);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	for (unsigned long i = 0; i < self->count; i++) {
+		const unsigned long bit = i / unit;
+
+		if (!(i % (32 * unit)) && fscanf(f, "%u", &word) != 1) {
+			sum = -EIO;
+			break;
+		}
+		sum += (word >> bit % 32 & 1) && (flags[i] & want) == want;
+	}
+	fclose(f);
+	return sum;
+}
+
 /* Anonymous memory that lies in the area, page by page. */
 struct filling {
 	char *map;
 	size_t bytes, page;
+	size_t filled; /* bytes of it, from the beginning */
 	char **pages;
 	long nr;
 };
@@ -180,19 +231,12 @@ static void empty_area(struct filling *filling)
 	*filling = (struct filling){};
 }
 
-/*
- * The kernel uses the area when little else is free: fill memory, and let go of
- * what lies elsewhere, so that there is a place to move to. Or let go of every
- * other page in the area, so that this is the place. Returns how many pages are
- * in the area.
- */
-static long fill_area(FIXTURE_DATA(bulk) * self, struct filling *filling,
-		      bool all, bool shared)
+/* The kernel uses the area when little else is free: fill memory. */
+static int fill_memory(FIXTURE_DATA(bulk) * self, struct filling *filling,
+		       bool shared)
 {
 	const size_t page = sysconf(_SC_PAGESIZE);
 	const long spare_kb = 48 * 1024;
-	const int advice = shared ? MADV_REMOVE : MADV_DONTNEED;
-	unsigned long found = 0;
 	size_t at;
 
 	/* What must move has to have a place to go to. */
@@ -220,7 +264,26 @@ static long fill_area(FIXTURE_DATA(bulk) * self, struct filling *filling,
 		hr_fill(addr, page);
 		*(size_t *)addr = at;
 	}
-	while (at) {
+	filling->filled = at;
+	return 0;
+}
+
+/*
+ * Fill memory, and let go of what lies elsewhere, so that there is a place to move
+ * to. Or let go of every other page in the area, so that this is the place. Returns
+ * how many pages are in the area.
+ */
+static long fill_area(FIXTURE_DATA(bulk) * self, struct filling *filling,
+		      bool all, bool shared)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	const int advice = shared ? MADV_REMOVE : MADV_DONTNEED;
+	int ret = fill_memory(self, filling, shared);
+	unsigned long found = 0;
+
+	if (ret)
+		return ret;
+	for (size_t at = filling->filled; at;) {
 		char *addr = filling->map + (at -= page);
 
 		if (!in_area(self, addr)) {
@@ -300,26 +363,31 @@ TEST_F_TIMEOUT(bulk, each_order, 600)
 /* Memory in use moves away, no more of it than has to, and is what it was. */
 TEST_F_TIMEOUT(bulk, content, 900)
 {
+	uint64_t *flags = calloc(self->count, sizeof(*flags));
 	struct filling filling;
 
+	ASSERT_NE(NULL, flags);
 	for (unsigned int order = 0; order <= MAX_ORDER; order += 2) {
 		/* Half of it: the rest is for what cannot be had. */
 		long nr = self->count >> order >> 1;
 		long before = fill_area(self, &filling, true, false), got,
-		     moved;
+		     moved, had_to;
 
 		if (before == -ENOSPC)
 			SKIP(return,
 				   "needs an area of a quarter of memory at most");
 		ASSERT_LT(self->count / 4, before);
+		ASSERT_EQ(0, hr_kpageflags(self->base, self->count, flags));
 		moved = hr_vmstat("pgmigrate_success");
 		got = bulk(order, nr);
 		moved = hr_vmstat("pgmigrate_success") - moved;
-		TH_LOG("order %u: %ld of %ld pieces, %ld pages moved, %ld of %lu were in use",
-		       order, got, nr, moved, before, self->count);
+		had_to = given_with(self, flags, LRU);
+		ASSERT_LE(0, had_to);
+		TH_LOG("order %u: %ld of %ld pieces, %ld pages moved, %ld were in use there; %ld of %lu in all",
+		       order, got, nr, moved, had_to, before, self->count);
 		EXPECT_EQ(nr, got);
-		/* At most what is in the pieces, and a little that others did */
-		EXPECT_GE((got << order) * 6 / 5, moved);
+		/* At most what was in the pieces, and a little that others did */
+		EXPECT_GE(had_to * 6 / 5 + 64, moved);
 		EXPECT_GE(self->count - (got << order),
 			  still_in_area(self, &filling));
 		EXPECT_EQ(0, wrong_pages(&filling));
@@ -327,6 +395,7 @@ TEST_F_TIMEOUT(bulk, content, 900)
 		EXPECT_EQ(self->used, area_get("used"));
 		empty_area(&filling);
 	}
+	free(flags);
 }
 
 /*
@@ -466,6 +535,15 @@ static void let_go(int pipes[2])
 	close(pipes[1]);
 }
 
+/* To open it like that is what empties it. */
+static void empty_trace(void)
+{
+	int fd = open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+}
+
 /* Ranges that were tried in vain, since the trace was emptied. */
 static long busy_retries(void)
 {
@@ -509,7 +587,7 @@ TEST_F_TIMEOUT(bulk, effort, 600)
 	ASSERT_EQ(0, hr_write_file(BUSY_RETRY, "1"));
 	for (int effort = 0; effort <= 2; effort++) {
 		ASSERT_EQ(0, area_set("effort", effort));
-		hr_write_file(TRACING "trace", "");
+		empty_trace();
 		pages = hr_vmstat("pgmigrate_success") +
 			hr_vmstat("pgmigrate_fail");
 		ms = now_ms();
@@ -662,6 +740,297 @@ TEST_F_TIMEOUT(bulk, claimed, 600)
 	empty_area(&filling);
 }
 
+/*
+ * The area but for a piece of the largest order, or half of it, in pieces of order 4;
+ * by a thread that runs wherever it likes. What it has moved tells how far it is: a
+ * pageblock at a time, all of what it wants being isolated meanwhile.
+ */
+struct claimer {
+	pthread_t thread;
+	cpu_set_t cpus;
+	long pieces;
+	long start, end; /* pages moved: by all, ever */
+	atomic_bool ended;
+};
+
+static void *claim_part(void *arg)
+{
+	struct claimer *claimer = arg;
+
+	sched_setaffinity(0, sizeof(claimer->cpus), &claimer->cpus);
+	area_set("bulk", claimer->pieces);
+	claimer->ended = true;
+	return NULL;
+}
+
+/* At this effort; returns when the first pages have moved, 0, or an error. */
+static int start_claim(struct claimer *claimer, int effort, long pages)
+{
+	int ret;
+
+	claimer->pieces = pages >> 4;
+	claimer->ended = false;
+	ret = area_set("order", 4);
+	if (!ret)
+		ret = area_set("effort", effort);
+	claimer->start = hr_vmstat("pgmigrate_success");
+	if (!ret)
+		ret = pthread_create(&claimer->thread, NULL, claim_part,
+				     claimer);
+	while (!ret && !claimer->ended &&
+	       hr_vmstat("pgmigrate_success") == claimer->start)
+		;
+	return ret;
+}
+
+static void end_claim(struct claimer *claimer)
+{
+	pthread_join(claimer->thread, NULL);
+	claimer->end = hr_vmstat("pgmigrate_success");
+}
+
+/* Of what was moved by then, so much more that it was in the middle of it. */
+static bool was_claiming(const struct claimer *claimer, long moved)
+{
+	return moved > claimer->start && claimer->end - moved > 512;
+}
+
+static int compare_ms(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double own_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1e3 + ts.tv_nsec / 1e6;
+}
+
+#define CALLS 20
+
+/*
+ * Somebody is at work on nearly all of the area, and there is room: who wants no
+ * effort does not wait until that is over, whether he has his page or not.
+ */
+TEST_F_TIMEOUT(bulk, busy_elsewhere, 900)
+{
+	const long room = 1L << MAX_ORDER;
+	double own[CALLS], ms[CALLS];
+	struct claimer claimer;
+	long moved[CALLS], filled;
+	int calls, during = 0, had = 0;
+	struct filling filling;
+
+	if (self->used || self->count < 16 * room)
+		SKIP(return, "needs an area of 64 MiB that nobody else uses");
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(claimer.cpus), &claimer.cpus));
+	/* What moves fast is over before so many calls. */
+	for (int tries = 0; tries < 3 && during < CALLS / 2; tries++) {
+		filled = fill_area(self, &filling, true, false);
+		if (filled == -ENOSPC)
+			SKIP(return,
+				   "needs an area of a quarter of memory at most");
+		ASSERT_LT(self->count / 4, filled);
+		ASSERT_EQ(0, start_claim(&claimer, 2, self->count - room));
+		area_set("effort", 0);
+		for (calls = 0; calls < CALLS && !claimer.ended; calls++) {
+			const long long start = now_ms();
+
+			own[calls] = own_ms();
+			had += !area_set("alloc", 1);
+			own[calls] = own_ms() - own[calls];
+			ms[calls] = now_ms() - start;
+			moved[calls] = hr_vmstat("pgmigrate_success");
+		}
+		end_claim(&claimer);
+		during = 0;
+		for (int i = 0; i < calls; i++)
+			during += was_claiming(&claimer, moved[i]);
+		EXPECT_EQ(0, area_set("free", self->count));
+		EXPECT_EQ(0, wrong_pages(&filling));
+		empty_area(&filling);
+	}
+	ASSERT_LT(0, calls);
+	qsort(own, calls, sizeof(*own), compare_ms);
+	qsort(ms, calls, sizeof(*ms), compare_ms);
+	TH_LOG("%d of %d calls ended while %ld pages moved, %d had a page; ms: median %.0f, most %.0f, own time %.1f",
+	       during, calls, claimer.end - claimer.start, had, ms[calls / 2],
+	       ms[calls - 1], own[calls / 2]);
+	/* Who waits comes back when all is moved, and then finds nobody at work. */
+	EXPECT_LE(CALLS / 2, during);
+	EXPECT_GT(50, own[calls / 2]);
+}
+
+/* ---- page cache ---------------------------------------------------------------- */
+
+#define CACHE_DISK "/dev/ram0"
+/* The file has no blocks: the file system need not have many. */
+#define CACHE_DISK_BLOCKS "512"
+
+/* A file of that size on a disk, or -errno. */
+static int open_cache(size_t bytes)
+{
+	const char *words[] = { CACHE_DISK, CACHE_DISK_BLOCKS, NULL };
+	int root, fd, ret = hr_mke2fs(words);
+
+	if (ret)
+		return ret;
+	root = hr_mount_detached("ext4", "source", CACHE_DISK);
+	if (root < 0)
+		return root;
+	fd = openat(root, "data", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, bytes))
+		fd = -errno;
+	close(root);
+	return fd;
+}
+
+/* Read without mapping, as most of a page cache is. */
+static bool read_cache(int fd, size_t bytes)
+{
+	static char buf[64 * 1024];
+
+	for (size_t at = 0; at < bytes; at += sizeof(buf)) {
+		if (pread(fd, buf, sizeof(buf), at) != sizeof(buf))
+			return false;
+	}
+	return true;
+}
+
+/* How many of its pages are in memory, and of these in the area. */
+static long cached(FIXTURE_DATA(bulk) * self, int fd, size_t bytes,
+		   long *inside)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	const long nr = bytes / page;
+	unsigned char *in_core = calloc(nr, 1);
+	char *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+	long sum = -1;
+
+	if (map == MAP_FAILED || !in_core || mincore(map, bytes, in_core))
+		goto out;
+	sum = 0;
+	for (long i = 0; i < nr; i++) {
+		if (!(in_core[i] & 1))
+			continue;
+		sum++;
+		if (!inside)
+			continue;
+		/* It is mapped by a look at it. */
+		(void)*(volatile char *)(map + i * page);
+		*inside += in_area(self, map + i * page);
+	}
+out:
+	if (map != MAP_FAILED)
+		munmap(map, bytes);
+	free(in_core);
+	return sum;
+}
+
+/* What is on an LRU list, in the area */
+static long on_lru(FIXTURE_DATA(bulk) * self)
+{
+	uint64_t *flags = calloc(self->count, sizeof(*flags));
+	long sum = -1;
+
+	if (flags && !hr_kpageflags(self->base, self->count, flags)) {
+		sum = 0;
+		for (unsigned long i = 0; i < self->count; i++)
+			sum += !!(flags[i] & LRU);
+	}
+	free(flags);
+	return sum;
+}
+
+static unsigned long number_after(const char *line, const char *name)
+{
+	const char *at = strstr(line, name);
+
+	return at ? strtoul(at + strlen(name), NULL, 10) : 0;
+}
+
+#define MIGRATE_CMA 4
+
+/*
+ * Pages that were dropped, by the trace since it was emptied. The kernel passes the
+ * type before the numbers, where the event has it after them (6.12, stock as well):
+ * each number then has the name of the next one, and the last one that of the type.
+ */
+static long dropped_pages(void)
+{
+	FILE *f = fopen(TRACING "trace", "re");
+	unsigned long reclaimed = 0, next = 0;
+	bool shifted = false;
+	char line[512];
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, MIGRATE_INFO ":"))
+			continue;
+		shifted |= number_after(line, " migratetype=") != MIGRATE_CMA;
+		reclaimed += number_after(line, " nr_reclaimed=");
+		next += number_after(line, " nr_mapped=");
+	}
+	fclose(f);
+	return shifted ? next : reclaimed;
+}
+
+/* Page cache that is clean and that nobody has mapped is dropped, and not moved. */
+TEST_F_TIMEOUT(bulk, cache_dropped, 600)
+{
+	const size_t bytes = 16 * MIB;
+	const bool trace = !access(MIGRATE_INFO_ENABLE, F_OK);
+	long before, after, inside = 0, others, moved, dropped = -1, got;
+	struct filling filling;
+	int fd, ret;
+
+	if (self->count < 2 * bytes / sysconf(_SC_PAGESIZE))
+		SKIP(return, "needs an area of 32 MiB");
+	fd = open_cache(bytes);
+	if (fd < 0)
+		SKIP(return,
+			   "needs CONFIG_BLK_DEV_RAM, CONFIG_EXT4_FS and mke2fs");
+	ret = fill_memory(self, &filling, false);
+	if (ret == -ENOSPC)
+		SKIP(return, "needs an area of a quarter of memory at most");
+	ASSERT_EQ(0, ret);
+	/* Then most of what is free lies in the area. */
+	for (size_t at = 0; at < filling.filled; at += filling.page) {
+		if (in_area(self, filling.map + at))
+			madvise(filling.map + at, filling.page, MADV_DONTNEED);
+	}
+	ASSERT_TRUE(read_cache(fd, bytes));
+	before = cached(self, fd, bytes, &inside);
+	empty_area(&filling);
+	ASSERT_LT(bytes / sysconf(_SC_PAGESIZE) / 4, inside);
+	others = on_lru(self) - inside;
+	ASSERT_EQ(0, area_set("effort", 2));
+	if (trace) {
+		ASSERT_EQ(0, hr_write_file(MIGRATE_INFO_ENABLE, "1"));
+		empty_trace();
+	}
+	moved = hr_vmstat("pgmigrate_success");
+	got = bulk(4, self->count >> 4);
+	moved = hr_vmstat("pgmigrate_success") - moved;
+	if (trace)
+		dropped = dropped_pages();
+	after = cached(self, fd, bytes, NULL);
+	TH_LOG("%ld pieces; %ld pages of a file in the area, %ld of others: %ld moved, %ld dropped by the trace, %ld of the file are gone",
+	       got, inside, others, moved, dropped, before - after);
+	EXPECT_LT(0, got);
+	EXPECT_LE(inside / 2, before - after);
+	if (trace)
+		EXPECT_LE(inside / 2, dropped);
+	EXPECT_GE((others > 0 ? others : 0) + inside / 4, moved);
+	EXPECT_EQ(0, area_set("free", self->count));
+	close(fd);
+}
+
 /* ---- all at once ------------------------------------------------------------- */
 
 static atomic_bool stop;
@@ -707,8 +1076,9 @@ TEST_F_TIMEOUT(bulk, races, 900)
 {
 	unsigned long wrong = 0, singles = 0;
 	pthread_t threads[2];
-	long got, pieces = 0;
+	long got, pieces = 0, before = pages_given(self);
 
+	ASSERT_LE(0, before);
 	for (int policy = 0; policy <= (self->policy < 0 ? 0 : 2); policy++) {
 		char buf[16];
 
@@ -743,11 +1113,198 @@ TEST_F_TIMEOUT(bulk, races, 900)
 		pthread_join(threads[1], NULL);
 		EXPECT_EQ(0, area_set("free", self->count));
 		EXPECT_EQ(self->used, area_get("used"));
+		EXPECT_TRUE(none_lost(self, before));
 	}
 	TH_LOG("%ld pieces, %lu single allocations", pieces, singles);
 	EXPECT_LT(0, pieces);
 	EXPECT_LT(0, singles);
 	EXPECT_EQ(0, wrong);
+}
+
+/* Writing 1 empties the lists of all CPUs: they have room for what is freed then. */
+static int set_policy(int policy)
+{
+	int ret = hr_write_file(PCP_POLICY, "1");
+	char buf[16];
+
+	snprintf(buf, sizeof(buf), "%d", policy);
+	return ret ? ret : hr_write_file(PCP_POLICY, buf);
+}
+
+#define SINGLES 16
+#define BATCH 64
+
+/* So many of our pages that are still in the area: the first of them, or -1. */
+static long next_pages(FIXTURE_DATA(bulk) * self, const struct filling *filling,
+		       long *from, long nr)
+{
+	for (long inside = 0; *from < filling->nr;) {
+		if (in_area(self, filling->pages[(*from)++]))
+			inside++;
+		else
+			inside = 0;
+		if (inside == nr)
+			return *from - nr;
+	}
+	return -1;
+}
+
+/*
+ * Let go of these by one call: there is nothing between them any more. How many are
+ * on a free list then: the flag is shown for each page of what is free in one piece.
+ */
+static long free_at_once(const struct filling *filling, long first, long nr)
+{
+	/* They were found from the end on. */
+	char *start = filling->pages[first + nr - 1];
+	char *end = filling->pages[first] + filling->page;
+	unsigned long pfns[BATCH];
+	uint64_t flags;
+	long sum = 0;
+
+	for (long i = 0; i < nr; i++)
+		pfns[i] = hr_virt_to_pfn(filling->pages[first + i]);
+	if (madvise(start, end - start, MADV_DONTNEED))
+		return -errno;
+	for (long i = 0; i < nr; i++)
+		sum += !hr_kpageflags(pfns[i], 1, &flags) && (flags & BUDDY);
+	return sum;
+}
+
+/* The lists are those of one CPU, and what lies in LRU batches is not free. */
+static bool stay_on_one_cpu(cpu_set_t *before)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	return !sched_getaffinity(0, sizeof(*before), before) &&
+	       !sched_setaffinity(0, sizeof(one), &one);
+}
+
+/*
+ * What is freed is on a free list at once at 1, and not at 0, and not at 2 either
+ * while nothing is isolated.
+ */
+TEST_F_TIMEOUT(bulk, pcp_policy_works, 600)
+{
+	struct filling filling;
+	long filled, from = 0;
+	cpu_set_t cpus;
+
+	if (self->policy < 0)
+		SKIP(return, "needs vm.hotremove_pcp");
+	ASSERT_TRUE(stay_on_one_cpu(&cpus));
+	filled = fill_area(self, &filling, true, false);
+	if (filled == -ENOSPC)
+		SKIP(return, "needs an area of a quarter of memory at most");
+	ASSERT_LT(self->count / 4, filled);
+	for (int policy = 0; policy <= 2; policy++) {
+		const long want = policy == 1 ? BATCH : 0;
+		long first, singles = 0, batch = -1;
+
+		ASSERT_EQ(0, set_policy(policy));
+		for (int i = 0; i < SINGLES; i++) {
+			first = next_pages(self, &filling, &from, 1);
+			ASSERT_LE(0, first);
+			singles += free_at_once(&filling, first, 1);
+		}
+		/* Others empty the lists and take what is free: then once more. */
+		for (int tries = 0; tries < 3 && batch != want; tries++) {
+			ASSERT_EQ(0, set_policy(policy));
+			first = next_pages(self, &filling, &from, BATCH);
+			ASSERT_LE(0, first);
+			batch = free_at_once(&filling, first, BATCH);
+		}
+		TH_LOG("policy %d: free at once are %ld of %d one by one, %ld of %d together",
+		       policy, singles, SINGLES, batch, BATCH);
+		EXPECT_EQ(want, batch);
+		if (policy == 1) {
+			EXPECT_LE(SINGLES - 1, singles);
+		} else {
+			EXPECT_GE(1, singles);
+		}
+	}
+	empty_area(&filling);
+}
+
+#define MOST_SAMPLES 256
+
+/*
+ * While one half of the area is isolated, what is freed in the other one is on a
+ * free list at once at 2, and at 0 it is not.
+ */
+TEST_F_TIMEOUT(bulk, pcp_policy_auto, 900)
+{
+	static const int policies[] = { 0, 2 };
+	const unsigned long middle = self->base + self->count / 2;
+	static struct {
+		long before, after; /* pages moved */
+		bool free;
+	} samples[MOST_SAMPLES];
+	struct claimer claimer;
+	struct filling filling;
+
+	if (self->policy < 0)
+		SKIP(return, "needs vm.hotremove_pcp");
+	if (self->used || self->count & ((2UL << MAX_ORDER) - 1))
+		SKIP(return, "needs an area that nobody else uses");
+	ASSERT_TRUE(stay_on_one_cpu(&claimer.cpus));
+	for (int i = 0; i < 2; i++) {
+		long seen = 0, valid = 0;
+
+		/* What moves fast is over before anything is seen. */
+		for (int tries = 0; tries < 3 && !valid; tries++) {
+			long filled = fill_area(self, &filling, true, false);
+			long from = 0;
+			int n = 0;
+
+			if (filled == -ENOSPC)
+				SKIP(return,
+					   "needs an area of a quarter of memory at most");
+			ASSERT_LT(self->count / 4, filled);
+			ASSERT_EQ(0, set_policy(policies[i]));
+			/* One lap: nothing else is isolated, or again. */
+			ASSERT_EQ(0, start_claim(&claimer, 0, self->count / 2));
+			while (!claimer.ended && n < MOST_SAMPLES) {
+				long page =
+					next_pages(self, &filling, &from, 1);
+
+				if (page < 0)
+					break;
+				if (hr_virt_to_pfn(filling.pages[page]) <
+				    middle)
+					continue;
+				samples[n].before =
+					hr_vmstat("pgmigrate_success");
+				samples[n].free =
+					free_at_once(&filling, page, 1) > 0;
+				samples[n++].after =
+					hr_vmstat("pgmigrate_success");
+			}
+			end_claim(&claimer);
+			while (n--) {
+				if (!was_claiming(&claimer,
+						  samples[n].before) ||
+				    !was_claiming(&claimer, samples[n].after))
+					continue;
+				valid++;
+				seen += samples[n].free;
+			}
+			EXPECT_EQ(0, area_set("free", self->count));
+			empty_area(&filling);
+		}
+		TH_LOG("policy %d: of %ld pages that were freed while half of the area was isolated, %ld were free at once",
+		       policies[i], valid, seen);
+		if (!valid)
+			SKIP(return, "pages move too fast to be seen");
+		/* All but what somebody took, or lists he emptied */
+		if (policies[i]) {
+			EXPECT_LE(valid - valid / 8, seen);
+		} else {
+			EXPECT_GE(valid / 8, seen);
+		}
+	}
 }
 
 /* A bad value of the policy is refused and changes nothing. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "churn.h"
 
 #define MIB (1UL << 20)
+/* Static, and in each guest. */
+#define BUSYBOX "/bin/busybox"
 
 void churn_memory(void)
 {
@@ -27,15 +30,33 @@ void churn_memory(void)
 	}
 }
 
+/* Without a name: nothing is left of it when this is killed. */
+static void write_file(void)
+{
+	static const char data[64 * 1024];
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return;
+	if (write(fd, data, sizeof(data)) == sizeof(data))
+		fsync(fd);
+	close(fd);
+}
+
 void churn_tasks(void)
 {
 	unsigned char *mem = malloc(2 * MIB);
+	unsigned int i;
 	pid_t pid;
 
-	for (;;) {
+	for (i = 0;; i++) {
 		pid = fork();
 		if (!pid) {
 			memset(mem, 1, 2 * MIB);
+			if (!(i % 16))
+				write_file();
+			if (i % 2)
+				execl(BUSYBOX, "true", NULL);
 			_exit(0);
 		}
 		if (pid < 0 || waitpid(pid, NULL, 0) != pid)

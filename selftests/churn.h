@@ -11,7 +11,12 @@
 
 /* Pages of all ages, some of them in huge pages. */
 void churn_memory(void);
-/* Short lives: page tables, stacks, copies on write. */
+/*
+ * Short lives: page tables, stacks, copies on write. Each other one becomes another
+ * program, and one of 16 writes a file with fsync(2), to /tmp: in the guests that is
+ * tmpfs, where there is nothing to wait for. No disk is mounted where this runs, and
+ * what a ram disk has would stay in memory that tests want to have back.
+ */
 void churn_tasks(void);
 
 /* In a process of low priority that ends with this one. */

@@ -268,12 +268,14 @@ long hr_zoneinfo(int node, const char *zone, const char *name)
 
 unsigned long hr_block_bytes(void)
 {
+	/* Asked for with each page that is looked at. */
+	static unsigned long bytes;
 	char buf[32];
 
-	if (hr_read_file(HR_SYS_MEMORY "/block_size_bytes", buf, sizeof(buf)) <
-	    0)
-		return 0;
-	return strtoul(buf, NULL, 16);
+	if (!bytes && hr_read_file(HR_SYS_MEMORY "/block_size_bytes", buf,
+				   sizeof(buf)) > 0)
+		bytes = strtoul(buf, NULL, 16);
+	return bytes;
 }
 
 unsigned long hr_block_pages(void)
@@ -438,15 +440,24 @@ int hr_kpagecount(unsigned long pfn, unsigned long nr, uint64_t *count)
 	return read_u64s("/proc/kpagecount", pfn, nr, count);
 }
 
-unsigned long hr_virt_to_pfn(const void *addr)
+int hr_virt_to_pfns(const void *addr, size_t bytes, uint64_t *pfns)
 {
 	const uint64_t present = 1ULL << 63, pfn_mask = (1ULL << 55) - 1;
-	uint64_t entry;
+	const size_t page = sysconf(_SC_PAGESIZE), nr = bytes / page;
+	size_t i;
+	int ret;
 
-	if (read_u64s("/proc/self/pagemap",
-		      (uintptr_t)addr / sysconf(_SC_PAGESIZE), 1, &entry))
-		return 0;
-	return entry & present ? entry & pfn_mask : 0;
+	ret = read_u64s("/proc/self/pagemap", (uintptr_t)addr / page, nr, pfns);
+	for (i = 0; !ret && i < nr; i++)
+		pfns[i] = pfns[i] & present ? pfns[i] & pfn_mask : 0;
+	return ret;
+}
+
+unsigned long hr_virt_to_pfn(const void *addr)
+{
+	uint64_t pfn;
+
+	return hr_virt_to_pfns(addr, sysconf(_SC_PAGESIZE), &pfn) ? 0 : pfn;
 }
 
 bool hr_pfn_in_block(unsigned long pfn, int block)
@@ -458,21 +469,18 @@ bool hr_pfn_in_block(unsigned long pfn, int block)
 
 long hr_pages_in_block(const void *addr, size_t bytes, int block)
 {
-	const size_t page = sysconf(_SC_PAGESIZE), nr = bytes / page;
-	const uint64_t present = 1ULL << 63, pfn_mask = (1ULL << 55) - 1;
-	uint64_t *entries = malloc(nr * sizeof(*entries));
+	const size_t nr = bytes / sysconf(_SC_PAGESIZE);
+	uint64_t *pfns = malloc(nr * sizeof(*pfns));
 	long inside = 0;
 	size_t i;
 	int ret;
 
-	if (!entries)
+	if (!pfns)
 		return -ENOMEM;
-	ret = read_u64s("/proc/self/pagemap", (uintptr_t)addr / page, nr,
-			entries);
+	ret = hr_virt_to_pfns(addr, bytes, pfns);
 	for (i = 0; !ret && i < nr; i++)
-		inside += entries[i] & present &&
-			  hr_pfn_in_block(entries[i] & pfn_mask, block);
-	free(entries);
+		inside += pfns[i] && hr_pfn_in_block(pfns[i], block);
+	free(pfns);
 	return ret ? ret : inside;
 }
 

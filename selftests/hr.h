@@ -105,6 +105,8 @@ int hr_kpageflags(unsigned long pfn, unsigned long nr, uint64_t *flags);
 int hr_kpagecount(unsigned long pfn, unsigned long nr, uint64_t *count);
 /* Page frame behind a virtual address of this process, 0 if none. */
 unsigned long hr_virt_to_pfn(const void *addr);
+/* The same of all pages of [addr, addr + bytes). */
+int hr_virt_to_pfns(const void *addr, size_t bytes, uint64_t *pfns);
 bool hr_pfn_in_block(unsigned long pfn, int block);
 /* Pages of [addr, addr + bytes) that are in memory and lie in block. */
 long hr_pages_in_block(const void *addr, size_t bytes, int block);

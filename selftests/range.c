@@ -16,12 +16,13 @@
  *
  * Seen failing (6.12.117, dimm guest): races, with a piece forgotten by each
  * request that is killed: 32,736 and 32,704 of 32,768 pages could be had in the
- * end, and the memory blocks did not go. Not seen failing: huge, which
+ * end, and the memory blocks did not go. Not seen failing: pcp_policy, and huge, which
  * where user memory lies before all huge pages also passes if a request ends there.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -50,6 +51,8 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 #define SOFT_OFFLINE "/sys/devices/system/memory/soft_offline_page"
+#define PCP_POLICY "/proc/sys/vm/hotremove_pcp"
+#define KPF_BUDDY (1ULL << 10)
 #define KPF_HWPOISON (1ULL << 19)
 
 /* How many pieces, or the errno of the write, negative. */
@@ -124,6 +127,7 @@ FIXTURE(range)
 {
 	int blocks[BLOCKS];
 	unsigned long start, end, pages; /* PFNs of the first */
+	char policy[32]; /* as it was, or empty */
 };
 
 FIXTURE_SETUP(range)
@@ -139,12 +143,16 @@ FIXTURE_SETUP(range)
 	self->start = hr_block_pfn(self->blocks[0]);
 	self->pages = hr_block_pages();
 	self->end = self->start + self->pages;
+	if (hr_read_file(PCP_POLICY, self->policy, sizeof(self->policy)) < 0)
+		self->policy[0] = '\0';
 }
 
 FIXTURE_TEARDOWN(range)
 {
 	hr_write_file(HUGEPAGES, "0");
 	hr_write_file(UNEVICTABLE, "1");
+	if (self->policy[0])
+		hr_write_file(PCP_POLICY, self->policy);
 	EXPECT_EQ(0, give_back(ALL));
 	EXPECT_EQ(0, pages_had());
 	/* Nothing is left in them: that is what they are offline for. */
@@ -337,6 +345,101 @@ TEST_F_TIMEOUT(range, huge, 600)
 	EXPECT_EQ(0, give_back(ALL));
 	munmap(pages, pool * HUGE);
 	munmap(singles, locked);
+	munmap(mem, bytes);
+}
+
+#define SINGLES 16
+/* Less than fits in the lists of a small zone */
+#define BATCH 32
+
+/* Those that lie in the block, in ascending order; let go of the others. */
+static long pages_in_block(int block, char *mem, size_t bytes, char **pages)
+{
+	long nr = 0;
+
+	for (char *at = mem; at < mem + bytes; at += PAGE) {
+		if (hr_pages_in_block(at, PAGE, block))
+			pages[nr++] = at;
+		else
+			madvise(at, PAGE, MADV_DONTNEED);
+	}
+	return nr;
+}
+
+/*
+ * Let go of these by one call: there is nothing between them. How many are on a free
+ * list then: the flag is shown for each page of what is free in one piece.
+ */
+static long free_at_once(char *const *pages, long nr)
+{
+	unsigned long pfns[BATCH];
+	uint64_t flags;
+	long sum = 0;
+
+	for (long i = 0; i < nr; i++)
+		pfns[i] = hr_virt_to_pfn(pages[i]);
+	if (madvise(pages[0], pages[nr - 1] + PAGE - pages[0], MADV_DONTNEED))
+		return -errno;
+	for (long i = 0; i < nr; i++)
+		sum += !hr_kpageflags(pfns[i], 1, &flags) &&
+		       (flags & KPF_BUDDY);
+	return sum;
+}
+
+/* Writing 1 empties the lists of all CPUs: they have room for what is freed then. */
+static int set_policy(int policy)
+{
+	int ret = hr_write_file(PCP_POLICY, "1");
+	char buf[16];
+
+	snprintf(buf, sizeof(buf), "%d", policy);
+	return ret ? ret : hr_write_file(PCP_POLICY, buf);
+}
+
+/*
+ * Hot-removable pages that are freed are on a free list at once at 1, and not at 0,
+ * and not at 2 either while nothing is isolated.
+ */
+TEST_F_TIMEOUT(range, pcp_policy, 300)
+{
+	static char *pages[48 * MIB / PAGE], **at = pages;
+	const size_t bytes = sizeof(pages) / sizeof(*pages) * PAGE;
+	cpu_set_t one;
+	char *mem;
+	long nr;
+
+	if (!self->policy[0])
+		SKIP(return, "needs vm.hotremove_pcp");
+	/* The lists are those of one CPU, and what lies in LRU batches is not free. */
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+	mem = hr_anon_in_block(self->blocks[0], bytes, MADV_NOHUGEPAGE);
+	ASSERT_NE(NULL, mem);
+	nr = pages_in_block(self->blocks[0], mem, bytes, pages);
+	ASSERT_LE(3 * (SINGLES + 3 * BATCH), nr);
+	for (int policy = 0; policy <= 2; policy++) {
+		const long want = policy == 1 ? BATCH : 0;
+		long singles = 0, batch = -1;
+
+		ASSERT_EQ(0, set_policy(policy));
+		for (int i = 0; i < SINGLES; i++)
+			singles += free_at_once(at++, 1);
+		/* Others empty the lists and take what is free: then once more. */
+		for (int tries = 0; tries < 3 && batch != want; tries++) {
+			ASSERT_EQ(0, set_policy(policy));
+			batch = free_at_once(at, BATCH);
+			at += BATCH;
+		}
+		TH_LOG("policy %d: free at once are %ld of %d one by one, %ld of %d together",
+		       policy, singles, SINGLES, batch, BATCH);
+		EXPECT_EQ(want, batch);
+		if (policy == 1) {
+			EXPECT_LE(SINGLES - 1, singles);
+		} else {
+			EXPECT_GE(1, singles);
+		}
+	}
 	munmap(mem, bytes);
 }
 

@@ -113,6 +113,7 @@ static void print_passes(void)
 
 struct attempt {
 	int ret;
+	double end; /* by CLOCK_MONOTONIC */
 	double seconds, cpu; /* cpu: of this process, in the kernel too */
 	long moved; /* pages, by anybody */
 	int passes; /* that the trace has, if it is on */
@@ -128,7 +129,8 @@ static void attempt(struct attempt *a, int block, unsigned int seconds)
 	a->moved = -hr_vmstat("pgmigrate_success");
 	a->ret = hr_block_offline(block, seconds);
 	a->cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-	a->seconds = now(CLOCK_MONOTONIC) - start;
+	a->end = now(CLOCK_MONOTONIC);
+	a->seconds = a->end - start;
 	a->moved += hr_vmstat("pgmigrate_success");
 	a->passes = lines_with(TRACING "trace", "mm_offline_pass:") - passes;
 	snprintf(a->blocker, sizeof(a->blocker), "-");
@@ -387,28 +389,62 @@ TEST_F_TIMEOUT(block, many_pinned, TEST_S)
 	munmap(mem, 4 * MANY * 4096UL);
 }
 
-/* Who waits is told when the reason is gone. */
+/*
+ * If they may be as long as that, each pause is twice as long as the one before: 1 ms
+ * after the first fruitless pass, 4 s after the 13th. Before those, one pass moves all
+ * but the page that is pinned.
+ */
+#define LONGEST_PAUSE_MS "60000"
+#define LONG_PAUSE_PASSES 14
+#define LONG_PAUSE_S 4
+
+/*
+ * Who waits is told when the reason is gone, however long the pause that has just
+ * begun: a removal that does not look meanwhile takes all of that.
+ */
 TEST_F_TIMEOUT(block, pin_goes, TEST_S)
 {
+	long long deadline;
+	struct attempt *a;
 	struct pinned p;
-	struct attempt a;
+	double gone;
 	pid_t child;
+	int status;
 
+	a = mmap(NULL, sizeof(*a), PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, a);
+	ASSERT_EQ(0, hr_write_file(PARAMETERS "offline_pause_ms",
+				   LONGEST_PAUSE_MS));
 	ASSERT_EQ(0, pin(&p, self->nr));
 	child = fork();
 	if (!child) {
 		close(p.pipe[0]);
 		close(p.pipe[1]);
-		attempt(&a, self->nr, OFFLINE_S);
-		_exit(a.ret || !waited(&a));
+		attempt(a, self->nr, OFFLINE_S);
+		_exit(a->ret || !waited(a));
 	}
-	usleep(600 * 1000);
+	deadline = hr_deadline(OFFLINE_S / 2);
+	while (lines_with(TRACING "trace", "mm_offline_pass:") <
+		       LONG_PAUSE_PASSES &&
+	       hr_poll(deadline))
+		;
 	EXPECT_EQ(0, waitpid(child, NULL, WNOHANG));
+	gone = now(CLOCK_MONOTONIC);
 	unpin(&p);
-	EXPECT_EQ(child, waitpid(child, &a.ret, 0));
-	EXPECT_TRUE(WIFEXITED(a.ret) && !WEXITSTATUS(a.ret));
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status) && !WEXITSTATUS(status));
+	TH_LOG("%.3f s from the end of the pin to that of the removal",
+	       a->end - gone);
+	/* Two looks are 2 ms apart. The rest is for the pass, and a slow machine. */
+	EXPECT_GT(LONG_PAUSE_S / 2, a->end - gone);
+	EXPECT_LE(LONG_PAUSE_PASSES, a->passes);
 	EXPECT_TRUE(hr_block_is(self->nr, "state", "offline"));
+	munmap(a, sizeof(*a));
 }
+
+/* The pause that is under way by then is one of 4 s, and half of that is over. */
+#define SIGNAL_S 6
 
 /* How long it tries is policy, and can be changed at any time. */
 TEST_F_TIMEOUT(block, passes, TEST_S)
@@ -421,6 +457,7 @@ TEST_F_TIMEOUT(block, passes, TEST_S)
 	char path[128], value[16];
 	struct attempt a, b;
 	struct pinned p;
+	double told;
 	size_t i;
 
 	if (!variant->ends)
@@ -447,9 +484,13 @@ TEST_F_TIMEOUT(block, passes, TEST_S)
 	EXPECT_GT(12, a.passes);
 	/* 0: for ever, and the signal ends the pause at once. */
 	ASSERT_EQ(0, hr_write_file(PARAMETERS "offline_passes", "0"));
-	ASSERT_EQ(0, hr_write_file(PARAMETERS "offline_pause_ms", "60000"));
-	attempt(&a, self->nr, 4);
+	ASSERT_EQ(0, hr_write_file(PARAMETERS "offline_pause_ms",
+				   LONGEST_PAUSE_MS));
+	told = (hr_deadline(SIGNAL_S) - hr_deadline(0)) / 1e3;
+	attempt(&a, self->nr, SIGNAL_S);
 	EXPECT_EQ(-EINTR, a.ret);
+	EXPECT_LE(told - 0.1, a.seconds);
+	EXPECT_GT(told + 1, a.seconds);
 	EXPECT_TRUE(says(&a, "signal"));
 	EXPECT_EQ(p.pfn, field(&a, "pfn"));
 	unpin(&p);

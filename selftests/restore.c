@@ -81,47 +81,73 @@ static int changed(const struct snapshot *s)
 /* Pages the kernel keeps for itself: a block that has lost its type attracts them. */
 #define KERNEL_MIB 24
 
-/* ---- a page that cannot move --------------------------------------------- */
+/* ---- user memory ----------------------------------------------------------- */
 
-struct user_memory {
-	unsigned char *mem;
-	size_t len;
-	int pipe[2]; /* holds one page */
-};
+/* Of ordinary memory, above the watermarks: less than a memory block has. */
+#define LEAVE_MIB 90
 
 /*
- * Touch pages until one lies in the block; its address, NULL if none did. The
- * node of the block comes first, wherever this process runs.
+ * User memory is taken from where more is free: let that be the block. What moves
+ * out of it must fit, too.
  */
-static unsigned char *touch_until_in(struct user_memory *u, int block)
+static int prefer_block(struct pressure *p)
 {
-	unsigned long avail_kb = hr_meminfo_kb("MemAvailable");
-	unsigned long node = 1UL << hr_block_node(block);
-	size_t at;
-
-	u->len = avail_kb / 4 * 3 * 1024 & ~(page_size() - 1);
-	u->mem = mmap(NULL, u->len, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (u->mem == MAP_FAILED)
-		return NULL;
-	syscall(SYS_mbind, u->mem, u->len, MPOL_PREFERRED, &node,
-		8 * sizeof(node), 0);
-	for (at = 0; at < u->len; at += page_size()) {
-		u->mem[at] = at / page_size();
-		if (hr_pfn_in_block(hr_virt_to_pfn(u->mem + at), block))
-			return u->mem + at;
-	}
-	return NULL;
+	return pressure_leave(p, LEAVE_MIB + pressure_watermark_pages("high") /
+						     MIB_PAGES);
 }
+
+/* The node of the block comes first, wherever this process runs. */
+static unsigned char *fill(int block, size_t len)
+{
+	unsigned long node = 1UL << hr_block_node(block);
+	unsigned char *mem;
+
+	mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED)
+		return NULL;
+	syscall(SYS_mbind, mem, len, MPOL_PREFERRED, &node, 8 * sizeof(node),
+		0);
+	madvise(mem, len, MADV_NOHUGEPAGE);
+	hr_fill(mem, len);
+	return mem;
+}
+
+/* Is it a removal of the block that has to move it? */
+static bool lies_in(const unsigned char *mem, size_t len, int block)
+{
+	long all = len / page_size();
+	long inside = hr_pages_in_block(mem, len, block);
+
+	if (inside >= all / 2)
+		return true;
+	ksft_print_msg("%ld pages of %ld are in memory%d\n", inside, all,
+		       block);
+	return false;
+}
+
+/* ---- a page that cannot move --------------------------------------------- */
+
+#define PIN_BYTES (16 * MIB)
+
+/* One page of it is pinned. */
+struct user_memory {
+	unsigned char *mem;
+	int pipe[2]; /* holds the page */
+};
 
 /* vmsplice() keeps a reference that no migration can take along. */
 static int pin_in(struct user_memory *u, int block)
 {
 	struct iovec iov = { .iov_len = page_size() };
+	unsigned char *at;
 
-	iov.iov_base = touch_until_in(u, block);
-	if (!iov.iov_base || pipe(u->pipe))
+	u->mem = fill(block, PIN_BYTES);
+	if (!u->mem || !lies_in(u->mem, PIN_BYTES, block) || pipe(u->pipe))
 		return -1;
+	for (at = u->mem; !hr_pfn_in_block(hr_virt_to_pfn(at), block);)
+		at += page_size();
+	iov.iov_base = at;
 	return vmsplice(u->pipe[1], &iov, 1, 0) == (ssize_t)iov.iov_len ? 0 :
 									  -1;
 }
@@ -130,31 +156,7 @@ static void unpin(struct user_memory *u)
 {
 	close(u->pipe[0]);
 	close(u->pipe[1]);
-	munmap(u->mem, u->len);
-}
-
-static unsigned char *fill(size_t len)
-{
-	unsigned char *mem;
-	size_t i;
-
-	mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (mem == MAP_FAILED)
-		return NULL;
-	for (i = 0; i < len; i++)
-		mem[i] = i * 7 + i / 4096;
-	return mem;
-}
-
-static long wrong_bytes(const unsigned char *mem, size_t len)
-{
-	long wrong = 0;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		wrong += mem[i] != (unsigned char)(i * 7 + i / 4096);
-	return wrong;
+	munmap(u->mem, PIN_BYTES);
 }
 
 /* ---- one block ------------------------------------------------------------ */
@@ -163,6 +165,7 @@ FIXTURE(block)
 {
 	int nr;
 	struct snapshot before;
+	struct pressure anon;
 };
 
 FIXTURE_VARIANT(block)
@@ -190,6 +193,9 @@ FIXTURE_SETUP(block)
 		SKIP(return,
 			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
 	self->nr = blocks[0];
+	/* ZONE_MOVABLE comes first, whatever is free elsewhere. */
+	if (!strcmp(variant->hotremove, "yes"))
+		ASSERT_EQ(0, prefer_block(&self->anon));
 	ASSERT_EQ(0, hr_block_write(self->nr, "state", variant->keyword));
 	take_snapshot(&self->before);
 }
@@ -207,6 +213,7 @@ FIXTURE_TEARDOWN(block)
 {
 	veto("MEM_GOING_OFFLINE", 0);
 	veto("MEM_GOING_ONLINE", 0);
+	pressure_stop(&self->anon);
 	EXPECT_EQ(0, hr_return_blocks());
 	EXPECT_EQ(0, hr_check_invariants());
 }
@@ -239,43 +246,76 @@ TEST_F_TIMEOUT(block, signal_while_pinned, TEST_S)
 {
 	struct user_memory pinned;
 	char passes[16] = "";
+	long left;
 
+	ASSERT_EQ(0, pin_in(&pinned, self->nr));
 	/* That it ends by itself is for "refusal". */
 	hr_read_file(PASSES, passes, sizeof(passes));
 	hr_write_file(PASSES, "0");
-	ASSERT_EQ(0, pin_in(&pinned, self->nr));
 	EXPECT_EQ(-EINTR, hr_block_offline(self->nr, 1));
 	hr_write_file(PASSES, passes);
+	/* The others are gone by then, or most of them. */
+	left = hr_pages_in_block(pinned.mem, PIN_BYTES, self->nr);
+	EXPECT_LE(1, left);
+	EXPECT_GT((long)(PIN_BYTES / page_size() / 4), left);
 	EXPECT_EQ(0, not_restored(self->nr, &self->before, variant->hotremove));
+	EXPECT_EQ(0, hr_wrong_bytes(pinned.mem, PIN_BYTES));
 	/* It was the pin, and only the pin. */
 	unpin(&pinned);
 	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
 }
 
-/* Signals from the first microsecond to about the time an offline takes. */
+/*
+ * Signals from the first microsecond to about the time an offline takes; each second
+ * one when some of what is in the block has moved, and some has not.
+ */
 TEST_F_TIMEOUT(block, signal_at_any_moment, TEST_S)
 {
 	const size_t len = 32 * MIB;
-	int i, ret, stopped = 0;
-	unsigned char *mem;
+	const long pages = len / page_size();
+	int i, ret, stopped = 0, halfway = 0;
+	unsigned char *mem = NULL;
+	unsigned long aim = 10000;
+	long in = 0, left = 0;
 
-	mem = fill(len);
-	ASSERT_NE(NULL, mem);
 	for (i = 0; i < 48; i++) {
-		ret = hr_block_offline_usec(self->nr, 50UL << i % 12);
+		/* What is gone would be nothing to stop at. */
+		if (left < pages / 2) {
+			if (mem) {
+				EXPECT_EQ(0, hr_wrong_bytes(mem, len));
+				munmap(mem, len);
+			}
+			mem = fill(self->nr, len);
+			ASSERT_NE(NULL, mem);
+			ASSERT_TRUE(lies_in(mem, len, self->nr));
+		}
+		in = hr_pages_in_block(mem, len, self->nr);
+		ret = hr_block_offline_usec(self->nr,
+					    i % 2 ? aim : 50UL << i / 2 % 12);
+		left = hr_pages_in_block(mem, len, self->nr);
+		ASSERT_LE(0, left);
 		if (ret) {
 			ASSERT_EQ(-EINTR, ret);
 			stopped++;
+			halfway += left && left < in;
 			EXPECT_EQ(0, changed(&self->before));
 		} else {
+			ASSERT_EQ(0, left);
 			ASSERT_EQ(0, hr_block_write(self->nr, "state",
 						    variant->keyword));
 		}
+		/* How long it takes to begin depends on the machine. */
+		if (i % 2 && left >= in)
+			aim += aim / 4;
+		else if (i % 2 && !left)
+			aim -= aim / 4;
 	}
-	ksft_print_msg("%d of 48 offlines stopped half-way\n", stopped);
+	ksft_print_msg("%d of 48 offlines stopped, %d with a part moved\n",
+		       stopped, halfway);
 	EXPECT_LT(0, stopped);
+	EXPECT_LT(0, halfway);
 	EXPECT_EQ(0, not_restored(self->nr, &self->before, variant->hotremove));
-	EXPECT_EQ(0, wrong_bytes(mem, len));
+	EXPECT_EQ(0, hr_wrong_bytes(mem, len));
 	munmap(mem, len);
 }
 
@@ -298,17 +338,19 @@ TEST_F_TIMEOUT(block, veto_going_offline, TEST_S)
 
 	if (!can_veto())
 		SKIP(return, VETO_SKIP);
-	mem = fill(len);
+	mem = fill(self->nr, len);
 	ASSERT_NE(NULL, mem);
 	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		ASSERT_TRUE(lies_in(mem, len, self->nr));
 		veto("MEM_GOING_OFFLINE", errors[i]);
 		EXPECT_EQ(errors[i], hr_block_offline(self->nr, OFFLINE_S));
 		EXPECT_EQ(0, not_restored(self->nr, &self->before,
 					  variant->hotremove));
 	}
 	veto("MEM_GOING_OFFLINE", 0);
+	EXPECT_TRUE(lies_in(mem, len, self->nr));
 	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
-	EXPECT_EQ(0, wrong_bytes(mem, len));
+	EXPECT_EQ(0, hr_wrong_bytes(mem, len));
 	munmap(mem, len);
 }
 
@@ -353,6 +395,7 @@ FIXTURE(vmem)
 	char auto_online[32];
 	struct snapshot before;
 	struct user_memory pinned;
+	struct pressure anon;
 };
 
 FIXTURE_VARIANT(vmem)
@@ -393,6 +436,8 @@ FIXTURE_SETUP(vmem)
 		SKIP(return, "needs virtio-mem vm0, CONFIG_VIRTIO_MEM");
 	ASSERT_LT(0, hr_read_file(AUTO_ONLINE, self->auto_online,
 				  sizeof(self->auto_online)));
+	if (!strcmp(variant->hotremove, "yes"))
+		ASSERT_EQ(0, prefer_block(&self->anon));
 	n = hr_blocks_in_state("online", old, 64);
 	ASSERT_EQ(0, hr_write_file(AUTO_ONLINE, variant->keyword));
 	ASSERT_EQ(0, hr_vmem_resize("vm0", self->mib + hr_block_bytes() / MIB,
@@ -410,6 +455,7 @@ FIXTURE_SETUP(vmem)
 FIXTURE_TEARDOWN(vmem)
 {
 	veto("MEM_GOING_OFFLINE", 0);
+	pressure_stop(&self->anon);
 	EXPECT_EQ(0, hr_vmem_resize("vm0", self->mib, UNPLUG_S));
 	hr_write_file(AUTO_ONLINE, self->auto_online);
 	EXPECT_EQ(0, hr_check_invariants());
@@ -432,17 +478,22 @@ static int not_regrown(int block, long mib, const struct snapshot *before,
 	return not_restored(block, before, hotremove);
 }
 
-/* alloc_contig_range() takes the sub-blocks one by one, and they come back. */
+/*
+ * alloc_contig_range() takes the sub-blocks one by one, and they come back. What is
+ * free goes first: in the end, less is left than is in use.
+ */
 TEST_F_TIMEOUT(vmem, alloc_contig, TEST_S)
 {
 	const long full = self->mib + hr_block_bytes() / MIB;
-	const size_t len = 24 * MIB;
+	const size_t len = 64 * MIB;
 	unsigned char *mem;
-	long part;
+	long part, in;
 
-	mem = fill(len);
+	mem = fill(self->nr, len);
 	ASSERT_NE(NULL, mem);
-	for (part = full - 2; part > self->mib + 32; part -= 38) {
+	in = hr_pages_in_block(mem, len, self->nr);
+	ASSERT_LT((long)(40 * MIB / page_size()), in);
+	for (part = full - 2; part > self->mib + 32; part -= 46) {
 		ASSERT_EQ(0, hr_vmem_resize("vm0", part, UNPLUG_S));
 		EXPECT_TRUE(hr_block_is(self->nr, "state", "online"));
 		if (hr_supported())
@@ -451,9 +502,11 @@ TEST_F_TIMEOUT(vmem, alloc_contig, TEST_S)
 		EXPECT_EQ(self->before.pageblocks, hr_pageblocks("HotRemove"));
 		EXPECT_EQ(0, hr_check_invariants());
 	}
+	EXPECT_GT((long)(36 * MIB / page_size()),
+		  hr_pages_in_block(mem, len, self->nr));
 	EXPECT_EQ(0, not_regrown(self->nr, full, &self->before,
 				 variant->hotremove));
-	EXPECT_EQ(0, wrong_bytes(mem, len));
+	EXPECT_EQ(0, hr_wrong_bytes(mem, len));
 	munmap(mem, len);
 }
 
@@ -463,12 +516,14 @@ TEST_F_TIMEOUT(vmem, pinned, TEST_S)
 	const long full = self->mib + hr_block_bytes() / MIB;
 
 	ASSERT_EQ(0, pin_in(&self->pinned, self->nr));
-	EXPECT_EQ(-ETIMEDOUT, hr_vmem_resize("vm0", self->mib, 2));
+	/* So long that it has come to the page, and rests. */
+	EXPECT_EQ(-ETIMEDOUT, hr_vmem_resize("vm0", self->mib, 5));
 	EXPECT_TRUE(hr_block_is(self->nr, "state", "online"));
 	EXPECT_EQ(self->before.pageblocks, hr_pageblocks("HotRemove"));
 	EXPECT_EQ(0, hr_check_invariants());
 	EXPECT_EQ(0, not_regrown(self->nr, full, &self->before,
 				 variant->hotremove));
+	EXPECT_EQ(0, hr_wrong_bytes(self->pinned.mem, PIN_BYTES));
 	unpin(&self->pinned);
 }
 

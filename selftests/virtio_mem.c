@@ -38,6 +38,18 @@
 #define SYSLOG_CLEAR 5
 
 #define AUTO_ONLINE HR_SYS_MEMORY "/auto_online_blocks"
+#define HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+#define UNEVICTABLE "/proc/sys/vm/compact_unevictable_allowed"
+#define PROACTIVENESS "/proc/sys/vm/compaction_proactiveness"
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+#define PAGE 4096UL
+/* A huge page, and a piece of a device with such pieces. */
+#define PIECE (2UL << 20)
+#define PIECE_PAGES (PIECE / PAGE)
+#define PIECE_MIB 2
 
 /* After a refusal the driver rests for 50 s before it tries again. */
 #define RETRY_SECONDS 50
@@ -63,7 +75,7 @@
 
 FIXTURE(virtio_mem)
 {
-	char policy[32];
+	char policy[32], proactiveness[16];
 	long long balloon; /* its size at the start, 0: there is none */
 	struct load loads[LOADS];
 	struct pressure workers[WORKERS], anon, ballast;
@@ -168,6 +180,8 @@ FIXTURE_SETUP(virtio_mem)
 		SKIP(return, "needs an empty virtio-mem device %s",
 			   variant->id);
 	self->balloon = balloon_bytes();
+	hr_read_file(PROACTIVENESS, self->proactiveness,
+		     sizeof(self->proactiveness));
 	ASSERT_LT(0, hr_read_file(AUTO_ONLINE, self->policy,
 				  sizeof(self->policy)));
 	ASSERT_EQ(0, hr_write_file(AUTO_ONLINE, "online_hotremove"));
@@ -183,10 +197,13 @@ FIXTURE_TEARDOWN(virtio_mem)
 		pressure_stop(&self->workers[i]);
 	pressure_stop(&self->anon);
 	pressure_stop(&self->ballast);
+	hr_write_file(HUGEPAGES, "0");
 	if (self->balloon)
 		EXPECT_EQ(0, balloon_ask(self->balloon));
 	EXPECT_EQ(0, hr_vmem_resize(variant->id, 0, RESIZE_SECONDS));
 	EXPECT_EQ(0, hr_write_file(AUTO_ONLINE, self->policy));
+	hr_write_file(UNEVICTABLE, "1");
+	hr_write_file(PROACTIVENESS, self->proactiveness);
 }
 
 /* Stop a load that must not have lost a byte. */
@@ -356,8 +373,23 @@ TEST_F_TIMEOUT(virtio_mem, shrink_under_load, 900)
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
-#define IN_USE_MIB 300
 #define LEAVE_MIB 64 /* the memory map of what is plugged takes 8 */
+
+/*
+ * With ordinary memory in use meanwhile, it is what is plugged that is used from now
+ * on. The caller stops the ballast, so that there is room for what has to move.
+ */
+static void plug_to_be_used(struct __test_metadata *_metadata,
+			    const FIXTURE_VARIANT(virtio_mem) * variant,
+			    struct pressure *ballast, unsigned long mib)
+{
+	ASSERT_EQ(0, pressure_leave(ballast, LEAVE_MIB));
+	RESIZE(mib);
+	ASSERT_TRUE(online_mib(mib));
+	prefer_node_of(variant->id);
+}
+
+#define IN_USE_MIB 300
 
 /*
  * More than half of what was plugged is in use: what is free goes first, and hardly
@@ -370,11 +402,7 @@ TEST_F_TIMEOUT(virtio_mem, half_in_use, 900)
 	long used, spare, moved;
 	time_t start;
 
-	/* With ordinary memory in use meanwhile, it is what was plugged that is used. */
-	ASSERT_EQ(0, pressure_leave(ballast, LEAVE_MIB));
-	RESIZE(PLUG_MIB);
-	ASSERT_TRUE(online_mib(PLUG_MIB));
-	prefer_node_of(variant->id);
+	plug_to_be_used(_metadata, variant, ballast, PLUG_MIB);
 	ASSERT_EQ(0, pressure_anon(anon, IN_USE_MIB, NULL));
 	pressure_stop(ballast);
 	used = used_mib();
@@ -397,6 +425,298 @@ TEST_F_TIMEOUT(virtio_mem, half_in_use, 900)
 	pressure_stop(anon);
 	ASSERT_TRUE(all_gone());
 	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/* Single pages, each of which tells where it belongs. */
+static char *map_pages(size_t bytes)
+{
+	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return NULL;
+	madvise(mem, bytes, MADV_NOHUGEPAGE);
+	hr_fill(mem, bytes);
+	return mem;
+}
+
+static int compare_longs(const void *a, const void *b)
+{
+	long x = *(const long *)a, y = *(const long *)b;
+
+	return (x > y) - (x < y);
+}
+
+#define EMPTIEST_PLUG_MIB 256
+#define EMPTIER_PIECES 32
+
+/*
+ * Pieces of which a quarter is in use lie below those of which all is: the request
+ * takes the former, as they are fewer pages to move. A driver that goes from the
+ * highest address down, as the stock one, moves four times as many.
+ */
+TEST_F_TIMEOUT(virtio_mem, emptiest_first, 900)
+{
+	const size_t nr = EMPTIEST_PLUG_MIB * MIB_PAGES, bytes = nr * PAGE;
+	const long pieces = nr / PIECE_PAGES;
+	long held[EMPTIEST_PLUG_MIB / PIECE_MIB] = { 0 };
+	long want = EMPTIER_PIECES, least = 0, last = 0, moved = 0, inside = 0;
+	uint64_t *before = malloc(nr * sizeof(*before));
+	uint64_t *after = malloc(nr * sizeof(*after));
+	unsigned long first, offset;
+	size_t i, holes = 0;
+	time_t start;
+	char *mem;
+
+	if (hr_qom_get(variant->id, "block-size") != PIECE)
+		SKIP(return, "needs pieces of 2 MiB");
+	ASSERT_TRUE(before && after);
+	/* Who makes large pieces out of small ones would move some as well. */
+	ASSERT_EQ(0, hr_write_file(PROACTIVENESS, "0"));
+	plug_to_be_used(_metadata, variant, &self->ballast, EMPTIEST_PLUG_MIB);
+	first = hr_block_pfn(hotremove_block());
+	mem = map_pages(bytes);
+	ASSERT_NE(NULL, mem);
+
+	/* A quarter of what the driver looks at, too: one of 16 pages. */
+	ASSERT_EQ(0, hr_virt_to_pfns(mem, bytes, before));
+	for (i = 0; i < nr; i++) {
+		offset = before[i] - first;
+		inside += offset < nr;
+		if (offset < nr / 2 && (offset / 16 + offset) % 4) {
+			ASSERT_EQ(0,
+				  madvise(mem + i * PAGE, PAGE, MADV_DONTNEED));
+			holes++;
+		}
+	}
+	pressure_stop(&self->ballast);
+	ASSERT_LE(nr * 3 / 4, inside);
+
+	ASSERT_EQ(0, hr_virt_to_pfns(mem, bytes, before));
+	for (i = 0; i < nr; i++) {
+		offset = before[i] - first;
+		if (offset < nr)
+			held[offset / PIECE_PAGES]++;
+	}
+	/* What is as good as free goes before all of them. */
+	for (i = 0; i < pieces; i++)
+		want += held[i] < PIECE_PAGES / 8;
+	ASSERT_GT(pieces, want);
+	for (i = pieces - want; i < pieces; i++)
+		last += held[i];
+	qsort(held, pieces, sizeof(*held), compare_longs);
+	for (i = 0; i < want; i++)
+		least += held[i];
+	TH_LOG("%ld pages in the %ld emptiest pieces, %ld in the highest ones",
+	       least, want, last);
+	ASSERT_LT(0, least);
+	ASSERT_LT(2 * least, last);
+
+	start = time(NULL);
+	RESIZE(EMPTIEST_PLUG_MIB - want * PIECE_MIB);
+	start = time(NULL) - start;
+	ASSERT_EQ(0, hr_virt_to_pfns(mem, bytes, after));
+	for (i = 0; i < nr; i++)
+		moved += before[i] - first < nr && after[i] != before[i];
+	TH_LOG("%ld of them moved, in %ld s", moved, (long)start);
+	EXPECT_GE(least * 115 / 100, moved);
+	EXPECT_GT(RETRY_SECONDS, start);
+	/* What was given back is zeroes. */
+	EXPECT_EQ(holes * PAGE, hr_wrong_bytes(mem, bytes));
+	munmap(mem, bytes);
+	free(before);
+	free(after);
+	RESIZE(0);
+	ASSERT_TRUE(all_gone());
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+static long set_pool(long pages)
+{
+	char value[16];
+
+	snprintf(value, sizeof(value), "%ld", pages);
+	hr_write_file(HUGEPAGES, value);
+	return hr_read_file(HUGEPAGES, value, sizeof(value)) < 0 ? -1 :
+								   atol(value);
+}
+
+static char *map_huge(long pages)
+{
+	char *mem =
+		mmap(NULL, pages * PIECE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE,
+		     -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+/* More of the device than one memory block, which is plugged as a whole then. */
+#define MORE_MIB 16
+/* Of so many pieces one is a huge page of hugetlb, the others are single pages. */
+#define HUGE_EACH 8
+/* Of so many pages of ordinary memory one stays, so that there is no large piece. */
+#define SPARSE 8
+
+/* Of a mapping, looked at in such steps, what lies in so many pages from there on. */
+static long count_inside(const char *mem, size_t bytes, size_t step,
+			 unsigned long first, unsigned long pages)
+{
+	long inside = 0;
+	size_t at;
+
+	for (at = 0; at < bytes; at += step)
+		inside += hr_virt_to_pfn(mem + at) - first < pages;
+	return inside;
+}
+
+/*
+ * What was plugged is in use, a part of it by huge pages of hugetlb that have no
+ * replacement: these stay, and nothing else, at the first attempt and not when the
+ * driver tries again. All of memory that can be a huge page is one that is in use:
+ * compaction has to leave alone what is locked, and there is some of that everywhere.
+ */
+static void huge_pages_stay(struct __test_metadata *_metadata,
+			    const FIXTURE_VARIANT(virtio_mem) * variant,
+			    bool alone)
+{
+	const unsigned long plug_mib = (hr_block_bytes() >> 20) + MORE_MIB;
+	const unsigned long plug = plug_mib * MIB_PAGES;
+	long pool, more, room_mib, kb, left, inside = 0, bad = 0;
+	char *singles, *small, *huge, *huge_too = NULL, *at, *end;
+	size_t room, bytes, i, piece, holes = 0;
+	struct pressure_counters now;
+	unsigned long first, offset;
+	long long deadline;
+	uint64_t *pfns;
+	time_t start;
+
+	if (hr_qom_get(variant->id, "block-size") != PIECE)
+		SKIP(return, "needs pieces of 2 MiB");
+	if (access(HUGEPAGES, F_OK))
+		SKIP(return, "needs CONFIG_HUGETLBFS");
+	/* Pools grow on all nodes, and could fill the other one to the brim. */
+	if (hr_qom_get(variant->id, "node"))
+		SKIP(return, "needs a device on the node of boot memory");
+	pressure_counters(&now);
+	room_mib = now.v[PC_FREE_ORDINARY] / MIB_PAGES - LEAVE_MIB;
+	if (room_mib < (long)plug_mib * 3 / 2)
+		SKIP(return, "needs more boot memory");
+	ASSERT_EQ(0, hr_write_file(UNEVICTABLE, "0"));
+	ASSERT_EQ(0, hr_write_file(PROACTIVENESS, "0"));
+
+	/* Ordinary memory is in use until the device is. */
+	room = room_mib << 20;
+	singles = map_pages(room);
+	ASSERT_NE(NULL, singles);
+	ASSERT_EQ(0, mlock2(singles, room, MLOCK_ONFAULT));
+	RESIZE(plug_mib);
+	ASSERT_TRUE(online_mib(plug_mib));
+	prefer_node_of(variant->id);
+	first = hr_block_pfn(hotremove_block());
+
+	/* Each piece of it is a huge page, and then some are not. */
+	pool = set_pool(plug_mib / PIECE_MIB);
+	ASSERT_LT(0, pool);
+	huge = map_huge(pool);
+	ASSERT_NE(NULL, huge);
+	end = huge + pool * PIECE;
+	for (at = huge; at < end; at += PIECE) {
+		offset = hr_virt_to_pfn(at) - first;
+		if (offset >= plug || offset / PIECE_PAGES % HUGE_EACH == 0) {
+			hr_fill(at, PIECE);
+			continue;
+		}
+		ASSERT_EQ(0, munmap(at, PIECE));
+		pool--;
+	}
+	ASSERT_EQ(pool, set_pool(pool));
+	kb = hr_meminfo_kb("HotRemoveFree");
+	bytes = (kb / 1024 + LEAVE_MIB / 2) << 20;
+	small = map_pages(bytes);
+	ASSERT_NE(NULL, small);
+	ASSERT_EQ(0, mlock2(small, bytes, MLOCK_ONFAULT));
+
+	/* What lies next to a huge page is to go before it. */
+	pfns = malloc(bytes / PAGE * sizeof(*pfns));
+	ASSERT_NE(NULL, pfns);
+	ASSERT_EQ(0, hr_virt_to_pfns(small, bytes, pfns));
+	for (i = 0; i < bytes / PAGE; i++) {
+		offset = pfns[i] - first;
+		piece = offset / PIECE_PAGES % HUGE_EACH;
+		inside += offset < plug;
+		if (!alone || offset >= plug ||
+		    (piece != 1 && piece != HUGE_EACH - 1) ||
+		    (offset / 16 + offset) % 2)
+			continue;
+		ASSERT_EQ(0, madvise(small + i * PAGE, PAGE,
+				     MADV_DONTNEED_LOCKED));
+		holes++;
+	}
+	free(pfns);
+	ASSERT_LE(kb / 4 * 3 / 4, inside);
+	ASSERT_EQ(alone, holes > 0);
+
+	/* Room, none of it for a huge page; whatever there is for one is in use. */
+	for (at = singles; at < singles + room; at += SPARSE * PAGE)
+		ASSERT_EQ(0, madvise(at + PAGE, (SPARSE - 1) * PAGE,
+				     MADV_DONTNEED_LOCKED));
+	left = count_inside(huge, end - huge, PIECE, first, plug);
+	ASSERT_LT(0, left);
+	more = set_pool(100000) - pool;
+	ASSERT_LE(0, more);
+	if (more) {
+		huge_too = map_huge(more);
+		ASSERT_NE(NULL, huge_too);
+	}
+	left += count_inside(huge_too, more * PIECE, PIECE, first, plug);
+	ASSERT_EQ(0, hr_meminfo_kb("HugePages_Free"));
+	TH_LOG("%ld huge pages are in use, %ld of them in %lu MiB plugged",
+	       pool + more, left, plug_mib);
+
+	start = time(NULL);
+	EXPECT_EQ(-ETIMEDOUT, hr_vmem_resize(variant->id, 0, 1));
+	deadline = hr_deadline(RETRY_SECONDS);
+	while (hr_vmem_size_mib(variant->id) > left * PIECE_MIB &&
+	       hr_poll(deadline))
+		;
+	start = time(NULL) - start;
+	TH_LOG("all other pieces took %ld s", (long)start);
+	EXPECT_GT(RETRY_SECONDS, start);
+	EXPECT_EQ(left * PIECE_MIB, hr_vmem_size_mib(variant->id));
+	/* There was no replacement. */
+	left -= count_inside(huge, end - huge, PIECE, first, plug);
+	left -= count_inside(huge_too, more * PIECE, PIECE, first, plug);
+	EXPECT_EQ(0, left);
+	for (at = huge; at < end; at += PIECE)
+		bad += hr_virt_to_pfn(at) ? hr_wrong_bytes(at, PIECE) : 0;
+	EXPECT_EQ(0, bad);
+	/* What was given back is zeroes. */
+	EXPECT_EQ(holes * PAGE, hr_wrong_bytes(small, bytes));
+
+	munmap(huge, end - huge);
+	if (more)
+		munmap(huge_too, more * PIECE);
+	set_pool(0);
+	munmap(small, bytes);
+	munmap(singles, room);
+	/* As in no_room. */
+	RESIZE(hr_vmem_size_mib(variant->id));
+	RESIZE(0);
+	ASSERT_TRUE(all_gone());
+	EXPECT_EQ(0, hr_check_invariants());
+}
+
+/* A memory block is asked for as a whole, unless a stranger has a part of a piece. */
+TEST_F_TIMEOUT(virtio_mem, huge_page_in_the_way, 900)
+{
+	huge_pages_stay(_metadata, variant, false);
+}
+
+/* The huge page is asked for alone, when what is next to it has gone. */
+TEST_F_TIMEOUT(virtio_mem, lone_huge_page_in_the_way, 900)
+{
+	huge_pages_stay(_metadata, variant, true);
 }
 
 TEST_F_TIMEOUT(virtio_mem, balloon_at_the_same_time, 900)
