@@ -95,6 +95,7 @@ FIXTURE_SETUP(balance)
 		SKIP(return, "needs vm.evacuate_to_cma");
 	ASSERT_EQ(0, scene_set(s, TO_CMA, variant->to_cma));
 	ASSERT_EQ(0, scene_release(s, "0"));
+	scene_spares(s);
 	/* As cma_alloc() asks, whatever a test before this one left there. */
 	snprintf(effort, sizeof(effort), "%s/effort", area);
 	if (!access(effort, F_OK))

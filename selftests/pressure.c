@@ -1161,7 +1161,9 @@ int pressure_leave(struct pressure *p, size_t mib)
 
 	memset(p, 0, sizeof(*p));
 	pressure_counters(&now);
-	more = now.v[PC_FREE_ORDINARY] / MIB_PAGES - (long)mib;
+	/* CMA areas take their part of it, and all of it in the end. */
+	more = (now.v[PC_FREE_ORDINARY] + now.v[PC_FREE_CMA]) / MIB_PAGES -
+	       (long)mib;
 	return more > 0 ? pressure_anon(p, more, NULL) : 0;
 }
 
@@ -1385,7 +1387,7 @@ const char *scene_cgroup_limits(void)
  * who asks meanwhile, be it a kernel thread, somebody else is killed: one of these, not
  * the test.
  */
-static void start_spares(struct scene *s)
+void scene_spares(struct scene *s)
 {
 	for (int i = 0; i < SCENE_SPARES; i++) {
 		if (s->spare[i])
@@ -1413,7 +1415,7 @@ static void stop_spares(struct scene *s)
 
 bool scene_take(struct scene *s, unsigned long mib)
 {
-	start_spares(s);
+	scene_spares(s);
 	s->nr = mib / (hr_block_bytes() >> 20);
 	return hr_take_blocks(s->blocks, s->nr, SCENE_BLOCKS) >= s->nr;
 }

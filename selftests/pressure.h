@@ -258,6 +258,9 @@ struct scene {
 	pid_t spare[SCENE_SPARES];
 };
 
+/* Who may be killed for others while a victim is on its way; scene_take() has them. */
+void scene_spares(struct scene *s);
+
 /*
  * What a kernel may release rather than to kill: "0" in each scene, so that there
  * is a kill when nothing can be evacuated or reclaimed, unless a test says
