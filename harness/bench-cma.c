@@ -815,8 +815,10 @@ void run_cma_bulk(void)
 		if (mode == BULK && !have_bulk())
 			continue;
 		/* That takes as long as all others together. */
-		if (mode == SINGLES &&
-		    (tally[mode].n || opt.held || opt.rounds >= MANY_ROUNDS))
+		if (mode == SINGLES && (tally[mode].n || opt.held))
+			continue;
+		/* How sure bulk is is the question then. */
+		if (mode != BULK && opt.rounds >= MANY_ROUNDS)
 			continue;
 		srand(opt.seed + i / NR_MODES);
 		attempt(mode, pieces, &tally[mode]);
