@@ -63,7 +63,7 @@
 /* All of the first and of the last, and as many between as there is time for. */
 #define FIRST 64
 #define LAST 64
-#define BETWEEN_S 300
+#define BETWEEN_S 60
 
 /* Bounds, not expectations: enough for an emulated CPU and a kernel with KASAN. */
 #define OFFLINE_S 60
