@@ -171,40 +171,6 @@ static unsigned int next_n(struct plan *p, unsigned int n)
 
 /* ---- what must not change ------------------------------------------------ */
 
-struct snapshot {
-	long pageblocks, total_kb, present, managed, spanned;
-};
-
-static void take_snapshot(struct snapshot *s)
-{
-	s->pageblocks = hr_pageblocks("HotRemove");
-	s->total_kb = hr_meminfo_kb("HotRemoveTotal");
-	s->present = hr_zoneinfo(-1, NULL, "present");
-	s->managed = hr_zoneinfo(-1, NULL, "managed");
-	s->spanned = hr_zoneinfo(-1, NULL, "spanned");
-}
-
-static int differs(const char *what, long was, long is)
-{
-	if (was == is)
-		return 0;
-	ksft_print_msg("%s: %ld, not %ld\n", what, is, was);
-	return 1;
-}
-
-static int changed(const struct snapshot *was)
-{
-	struct snapshot now;
-
-	take_snapshot(&now);
-	return differs("HotRemove pageblocks", was->pageblocks,
-		       now.pageblocks) +
-	       differs("HotRemoveTotal", was->total_kb, now.total_kb) +
-	       differs("present", was->present, now.present) +
-	       differs("managed", was->managed, now.managed) +
-	       differs("spanned", was->spanned, now.spanned);
-}
-
 static int is_not(int block, const char *keyword)
 {
 	const char *state = strcmp(keyword, OFFLINE) ? "online" : "offline";
@@ -589,12 +555,12 @@ static bool is_expected(const FIXTURE_VARIANT(nth) * variant, int err)
 }
 
 static int is_wrong(FIXTURE_DATA(nth) * self, const char *keyword,
-		    const struct snapshot *snapshot)
+		    const struct hr_snapshot *snapshot)
 {
-	return is_not(self->block, keyword) + changed(snapshot) +
-	       differs("pages had", 0, pages_had()) +
-	       differs("wrong bytes", 0,
-		       self->mem ? hr_wrong_bytes(self->mem, BYTES) : 0);
+	return is_not(self->block, keyword) + hr_changed(snapshot) +
+	       hr_differs("pages had", 0, pages_had()) +
+	       hr_differs("wrong bytes", 0,
+			  self->mem ? hr_wrong_bytes(self->mem, BYTES) : 0);
 }
 
 #define LOST "kernel memory has come to the memory block"
@@ -603,7 +569,7 @@ TEST_F_TIMEOUT(nth, each_call, TEST_S)
 {
 	unsigned int n, left, tried = 0, done = 0, none;
 	unsigned int refused[ARRAY_SIZE(variant->errnos)] = { 0 };
-	struct snapshot before, after;
+	struct hr_snapshot before, after;
 	struct plan plan;
 	int ret;
 
@@ -622,7 +588,7 @@ TEST_F_TIMEOUT(nth, each_call, TEST_S)
 	if (self->lost)
 		SKIP(return, LOST);
 	ASSERT_EQ(0, ret);
-	take_snapshot(&before);
+	hr_take_snapshot(&before);
 	ret = operate(self, variant, NEVER, &left);
 	if (self->lost)
 		SKIP(return, LOST);
@@ -632,7 +598,7 @@ TEST_F_TIMEOUT(nth, each_call, TEST_S)
 	/* Without any there is nothing to be shown. */
 	ASSERT_LT(0, plan.calls);
 	ASSERT_GT(MAX_CALLS, plan.calls);
-	take_snapshot(&after);
+	hr_take_snapshot(&after);
 
 	plan.last = hr_deadline(0);
 	plan.end = plan.last + BETWEEN_S * 1000LL;

@@ -1434,3 +1434,33 @@ int hr_check_invariants(void)
 	}
 	return 0;
 }
+
+void hr_take_snapshot(struct hr_snapshot *s)
+{
+	s->pageblocks = hr_pageblocks("HotRemove");
+	s->total_kb = hr_meminfo_kb("HotRemoveTotal");
+	s->present = hr_zoneinfo(-1, NULL, "present");
+	s->managed = hr_zoneinfo(-1, NULL, "managed");
+	s->spanned = hr_zoneinfo(-1, NULL, "spanned");
+}
+
+int hr_differs(const char *what, long before, long now)
+{
+	if (before == now)
+		return 0;
+	diag("%s was %ld, is %ld", what, before, now);
+	return 1;
+}
+
+int hr_changed(const struct hr_snapshot *before)
+{
+	struct hr_snapshot now;
+
+	hr_take_snapshot(&now);
+	return hr_differs("HotRemove pageblocks", before->pageblocks,
+			  now.pageblocks) +
+	       hr_differs("HotRemoveTotal", before->total_kb, now.total_kb) +
+	       hr_differs("present", before->present, now.present) +
+	       hr_differs("managed", before->managed, now.managed) +
+	       hr_differs("spanned", before->spanned, now.spanned);
+}

@@ -178,6 +178,16 @@ long hr_released_pages(long *all, int *partial);
  */
 int hr_check_invariants(void);
 
+/* What an operation that fails must leave as it was. */
+struct hr_snapshot {
+	long pageblocks, total_kb, present, managed, spanned;
+};
+
+void hr_take_snapshot(struct hr_snapshot *s);
+/* Say what is different, if it is. Return the number of differences. */
+int hr_differs(const char *what, long before, long now);
+int hr_changed(const struct hr_snapshot *before);
+
 /* Poisoned pages (CONFIG_HWPOISON_INJECT), and what makes them so. */
 #define UNPOISON "/sys/kernel/debug/hwpoison/unpoison-pfn"
 #ifndef MADV_HWPOISON

@@ -43,41 +43,6 @@ static unsigned long page_size(void)
 	return sysconf(_SC_PAGESIZE);
 }
 
-/* ---- what must not change ------------------------------------------------ */
-
-struct snapshot {
-	long pageblocks, total_kb, present, managed, spanned;
-};
-
-static void take_snapshot(struct snapshot *s)
-{
-	s->pageblocks = hr_pageblocks("HotRemove");
-	s->total_kb = hr_meminfo_kb("HotRemoveTotal");
-	s->present = hr_zoneinfo(-1, NULL, "present");
-	s->managed = hr_zoneinfo(-1, NULL, "managed");
-	s->spanned = hr_zoneinfo(-1, NULL, "spanned");
-}
-
-static int differs(const char *what, long before, long now)
-{
-	if (before == now)
-		return 0;
-	ksft_print_msg("%s was %ld, is %ld\n", what, before, now);
-	return 1;
-}
-
-static int changed(const struct snapshot *s)
-{
-	struct snapshot now;
-
-	take_snapshot(&now);
-	return differs("HotRemove pageblocks", s->pageblocks, now.pageblocks) +
-	       differs("HotRemoveTotal", s->total_kb, now.total_kb) +
-	       differs("present", s->present, now.present) +
-	       differs("managed", s->managed, now.managed) +
-	       differs("spanned", s->spanned, now.spanned);
-}
-
 /* Pages the kernel keeps for itself: a block that has lost its type attracts them. */
 #define KERNEL_MIB 24
 
@@ -164,7 +129,7 @@ static void unpin(struct user_memory *u)
 FIXTURE(block)
 {
 	int nr;
-	struct snapshot before;
+	struct hr_snapshot before;
 	struct pressure anon;
 };
 
@@ -197,7 +162,7 @@ FIXTURE_SETUP(block)
 	if (!strcmp(variant->hotremove, "yes"))
 		ASSERT_EQ(0, prefer_block(&self->anon));
 	ASSERT_EQ(0, hr_block_write(self->nr, "state", variant->keyword));
-	take_snapshot(&self->before);
+	hr_take_snapshot(&self->before);
 }
 
 static void veto(const char *action, int err)
@@ -219,7 +184,7 @@ FIXTURE_TEARDOWN(block)
 }
 
 /* After an abort: the block is what it was, and stays so when the kernel grows. */
-static int not_restored(int block, const struct snapshot *before,
+static int not_restored(int block, const struct hr_snapshot *before,
 			const char *hotremove)
 {
 	struct pressure pipes;
@@ -232,7 +197,7 @@ static int not_restored(int block, const struct snapshot *before,
 			block, hotremove);
 		bad++;
 	}
-	bad += changed(before);
+	bad += hr_changed(before);
 	bad += hr_check_invariants();
 	bad += pressure_unmovable(&pipes, NULL) ||
 	       pressure_grow(&pipes, KERNEL_MIB * MIB_KIB, 0, GROW_SECONDS);
@@ -298,7 +263,7 @@ TEST_F_TIMEOUT(block, signal_at_any_moment, TEST_S)
 			ASSERT_EQ(-EINTR, ret);
 			stopped++;
 			halfway += left && left < in;
-			EXPECT_EQ(0, changed(&self->before));
+			EXPECT_EQ(0, hr_changed(&self->before));
 		} else {
 			ASSERT_EQ(0, left);
 			ASSERT_EQ(0, hr_block_write(self->nr, "state",
@@ -358,13 +323,13 @@ TEST_F_TIMEOUT(block, veto_going_offline, TEST_S)
 TEST_F_TIMEOUT(block, veto_going_online, TEST_S)
 {
 	static const int errors[] = { -EBUSY, -ENOMEM, -EINVAL };
-	struct snapshot offline;
+	struct hr_snapshot offline;
 	size_t i;
 
 	if (!can_veto())
 		SKIP(return, VETO_SKIP);
 	ASSERT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
-	take_snapshot(&offline);
+	hr_take_snapshot(&offline);
 	for (i = 0; i < ARRAY_SIZE(errors); i++) {
 		veto("MEM_GOING_ONLINE", errors[i]);
 		EXPECT_EQ(errors[i],
@@ -372,7 +337,7 @@ TEST_F_TIMEOUT(block, veto_going_online, TEST_S)
 		EXPECT_TRUE(hr_block_is(self->nr, "state", "offline"));
 		if (hr_supported())
 			EXPECT_TRUE(hr_block_is(self->nr, "hotremove", "no"));
-		EXPECT_EQ(0, changed(&offline));
+		EXPECT_EQ(0, hr_changed(&offline));
 		EXPECT_EQ(0, hr_check_invariants());
 	}
 	veto("MEM_GOING_ONLINE", 0);
@@ -393,7 +358,7 @@ FIXTURE(vmem)
 	int nr;
 	long mib; /* size of vm0 before, -1: none */
 	char auto_online[32];
-	struct snapshot before;
+	struct hr_snapshot before;
 	struct user_memory pinned;
 	struct pressure anon;
 };
@@ -449,7 +414,7 @@ FIXTURE_SETUP(vmem)
 		;
 	self->nr = new[i];
 	ASSERT_TRUE(m == n + 1 && wait_online(self->nr));
-	take_snapshot(&self->before);
+	hr_take_snapshot(&self->before);
 }
 
 FIXTURE_TEARDOWN(vmem)
@@ -462,7 +427,7 @@ FIXTURE_TEARDOWN(vmem)
 }
 
 /* Grown back to the whole block, nothing may tell that it ever shrank. */
-static int not_regrown(int block, long mib, const struct snapshot *before,
+static int not_regrown(int block, long mib, const struct hr_snapshot *before,
 		       const char *hotremove)
 {
 	long long deadline = hr_deadline(UNPLUG_S);
@@ -528,7 +493,7 @@ TEST_F_TIMEOUT(vmem, pinned, TEST_S)
 }
 
 /* The offline that the driver tries last is over, and without effect. */
-static bool settles(int block, const struct snapshot *before)
+static bool settles(int block, const struct hr_snapshot *before)
 {
 	long long deadline = hr_deadline(UNPLUG_S);
 
