@@ -687,8 +687,9 @@ static void use_area(void)
 {
 	const long room = hr_meminfo_kb("MemFree") / 1024 - opt.spare;
 
+	/* Half of the room to all of it, by the seed. */
 	if (free_in_area() > (long)count / 16 && room > 0)
-		fill_area(opt.spare);
+		fill_mib(room - rand() % (room / 2 + 1), false);
 	for (long more = 32; filling.nr < CHOICE * opt.held && more <= 256;
 	     more *= 2) {
 		empty_area();
@@ -734,7 +735,7 @@ static void attempt(enum mode mode, unsigned long pieces, struct tally *t)
 	held = filling.nr >= 4 * opt.held ? opt.held : 0;
 	if (held)
 		pin(held, -1);
-	poll(NULL, 0, rand() % 200);
+	usleep(rand() % 200000);
 	watch_dropped();
 	area_in_use(used);
 	before = hr_vmstat("pgmigrate_success");
@@ -771,22 +772,36 @@ static void result_tally(const char *name, struct tally *t)
 	result_named("max_ms", name, t->ms[t->n - 1]);
 }
 
-static void start_churn(pid_t *pids)
+static pid_t churners[2];
+static bool churned = true;
+
+static void resume_churn(void)
+{
+	churners[0] = churn_start(churn_memory);
+	churners[1] = churn_start(churn_tasks);
+	if (churners[0] < 0 || churners[1] < 0)
+		die(-errno, "start to churn");
+}
+
+static void pause_churn(void)
+{
+	for (int i = 0; i < 2; i++)
+		churned &= churn_end(churners[i]);
+}
+
+static void start_churn(void)
 {
 	find_area();
 	srand(opt.seed);
 	hold();
 	hold_cache();
-	pids[0] = churn_start(churn_memory);
-	pids[1] = churn_start(churn_tasks);
-	if (pids[0] < 0 || pids[1] < 0)
-		die(-errno, "start to churn");
+	resume_churn();
 }
 
-static void end_churn(const pid_t *pids)
+static void end_churn(void)
 {
-	result("churned", "%s",
-	       churn_end(pids[0]) && churn_end(pids[1]) ? "yes" : "NO");
+	pause_churn();
+	result("churned", "%s", churned ? "yes" : "NO");
 	result_count("used_pages",
 		     is_cma() ? area_get("used") : used_in_pieces(NULL));
 	check_and_stop();
@@ -797,17 +812,18 @@ static void end_churn(const pid_t *pids)
 
 /*
  * `grow` MiB in pieces, as one, one by one (once a guest, and not where pages are
- * held or there are many attempts) and in bulk. Each attempt has a seed of its own.
+ * held or there are many attempts) and in bulk. Each attempt has a seed of its own: how
+ * much of what is free is filled first, where those who are at work begin, and for how
+ * long they are before anything is asked for.
  */
 void run_cma_bulk(void)
 {
 	const unsigned long pieces = (opt.grow << 20) / (PAGE * PIECE);
 	static struct tally tally[NR_MODES];
-	pid_t pids[2];
 
 	if (opt.rounds > MAX_ROUNDS)
 		die(-EINVAL, "rounds=%ld", opt.rounds);
-	start_churn(pids);
+	start_churn();
 	result("pieces", "%lu", pieces);
 	for (long i = 0; i < opt.rounds * NR_MODES; i++) {
 		enum mode mode = (i + opt.seed) % NR_MODES;
@@ -821,13 +837,15 @@ void run_cma_bulk(void)
 		if (mode != BULK && opt.rounds >= MANY_ROUNDS)
 			continue;
 		srand(opt.seed + i / NR_MODES);
+		pause_churn();
+		resume_churn();
 		attempt(mode, pieces, &tally[mode]);
 	}
 	for (int mode = 0; mode < NR_MODES; mode++) {
 		if (tally[mode].n)
 			result_tally(mode_name[mode], &tally[mode]);
 	}
-	end_churn(pids);
+	end_churn();
 }
 
 /* The same for each policy of freeing: as one, and in bulk. */
@@ -835,12 +853,11 @@ void run_cma_churn(void)
 {
 	const unsigned long pieces = (opt.grow << 20) / (PAGE * PIECE);
 	static struct tally tally[3][NR_MODES];
-	pid_t pids[2];
 	char name[32];
 
 	if (opt.rounds > MAX_ROUNDS)
 		die(-EINVAL, "rounds=%ld", opt.rounds);
-	start_churn(pids);
+	start_churn();
 	for (long i = 0; i < opt.rounds; i++) {
 		for (int policy = 0; policy < nr_policies(); policy++) {
 			set_policy(policy);
@@ -859,7 +876,7 @@ void run_cma_churn(void)
 			result_tally(name, &tally[policy][mode]);
 		}
 	}
-	end_churn(pids);
+	end_churn();
 }
 
 /*
@@ -869,14 +886,13 @@ void run_cma_churn(void)
 void run_cma_unplug(void)
 {
 	static struct tally tally[3];
-	pid_t pids[2];
 
 	if (opt.rounds > MAX_ROUNDS)
 		die(-EINVAL, "rounds=%ld", opt.rounds);
 	if (hr_write_file("/sys/devices/system/memory/auto_online_blocks",
 			  keyword))
 		die(-errno, "bring memory online as %s", keyword);
-	start_churn(pids);
+	start_churn();
 	for (long i = 0; i < opt.rounds; i++) {
 		for (int policy = 0; policy < nr_policies(); policy++) {
 			struct tally *t = &tally[policy];
@@ -908,7 +924,7 @@ void run_cma_unplug(void)
 		result_named("ms", name, median(t->ms, t->n));
 		result_named("max_ms", name, t->ms[t->n - 1]);
 	}
-	end_churn(pids);
+	end_churn();
 }
 
 /* ---- how hard to try ----------------------------------------------------------------- */

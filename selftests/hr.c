@@ -435,6 +435,31 @@ int hr_kpageflags(unsigned long pfn, unsigned long nr, uint64_t *flags)
 	return read_u64s("/proc/kpageflags", pfn, nr, flags);
 }
 
+bool hr_can_poison(void)
+{
+	return !access(UNPOISON, F_OK) && !access(SOFT_OFFLINE, F_OK) &&
+	       (hr_booted_with("page_owner=off") ||
+		!hr_booted_with("page_owner=on"));
+}
+
+/* By their flags: what was looked up may have moved before it was poisoned. */
+long hr_unpoison(unsigned long pfn, unsigned long nr)
+{
+	const uint64_t hwpoison = 1ULL << 19; /* KPF_HWPOISON */
+	uint64_t *flags = calloc(nr, sizeof(*flags));
+	long sum = flags ? hr_kpageflags(pfn, nr, flags) : -ENOMEM;
+	char text[32];
+
+	for (unsigned long i = 0; sum >= 0 && i < nr; i++) {
+		if (!(flags[i] & hwpoison))
+			continue;
+		snprintf(text, sizeof(text), "0x%lx", pfn + i);
+		sum += !hr_write_file(UNPOISON, text);
+	}
+	free(flags);
+	return sum;
+}
+
 int hr_kpagecount(unsigned long pfn, unsigned long nr, uint64_t *count)
 {
 	return read_u64s("/proc/kpagecount", pfn, nr, count);

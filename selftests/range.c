@@ -50,10 +50,8 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
-#define SOFT_OFFLINE "/sys/devices/system/memory/soft_offline_page"
 #define PCP_POLICY "/proc/sys/vm/hotremove_pcp"
 #define KPF_BUDDY (1ULL << 10)
-#define KPF_HWPOISON (1ULL << 19)
 
 /* How many pieces, or the errno of the write, negative. */
 static long ask(const char *what)
@@ -522,27 +520,6 @@ static void told_of_poison(int sig)
 	(void)sig;
 }
 
-/* By their flags: what was looked up may have moved before it was poisoned. */
-static long unpoison(FIXTURE_DATA(range) * self)
-{
-	uint64_t *flags = calloc(self->pages, sizeof(*flags));
-	char text[32];
-	long sum = 0;
-
-	if (!flags || hr_kpageflags(self->start, self->pages, flags)) {
-		free(flags);
-		return -1;
-	}
-	for (unsigned long i = 0; i < self->pages; i++) {
-		if (!(flags[i] & KPF_HWPOISON))
-			continue;
-		snprintf(text, sizeof(text), "0x%lx", self->start + i);
-		sum += !hr_write_file(UNPOISON, text);
-	}
-	free(flags);
-	return sum;
-}
-
 /*
  * Pages are taken out of use before they fail, in use or not, and come back: so
  * is a free one taken off the lists by somebody else.
@@ -557,7 +534,7 @@ static void race_soft(FIXTURE_DATA(range) * self, struct race *race, int me)
 		race->done[me] += !hr_write_file(SOFT_OFFLINE, text);
 	}
 	if (!(race->rounds[me] % 4))
-		unpoison(self);
+		hr_unpoison(self->start, self->pages);
 }
 
 /* User memory comes and goes; now and then a page of it fails. */
@@ -631,11 +608,7 @@ static pid_t start_racer(FIXTURE_DATA(range) * self, struct race *race, int i)
  */
 TEST_F_TIMEOUT(range, races, 300)
 {
-	/* page_owner counts a page as freed when it fails, and when it comes back. */
-	const bool poison = !access(UNPOISON, F_OK) &&
-			    !access(SOFT_OFFLINE, F_OK) &&
-			    (hr_booted_with("page_owner=off") ||
-			     !hr_booted_with("page_owner=on"));
+	const bool poison = hr_can_poison();
 	pid_t pids[RACERS] = {};
 	struct race *race;
 	long got;
@@ -671,7 +644,7 @@ TEST_F_TIMEOUT(range, races, 300)
 	EXPECT_EQ(0, give_back(ALL));
 	if (poison) {
 		TH_LOG("%ld pages unpoisoned, %lu were busy when they failed",
-		       unpoison(self), race->busy);
+		       hr_unpoison(self->start, self->pages), race->busy);
 		EXPECT_EQ(0, hr_meminfo_kb("HardwareCorrupted"));
 	}
 	if (hr_block_is(self->blocks[1], "state", "offline"))
