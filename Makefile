@@ -82,10 +82,11 @@ bench-repeat: kernel initramfs
 
 ## the ratios of two runs, A= and B=: files like raw.tsv
 bench-compare:
-	awk -f harness/bench-compare.awk $(or $(A),docs/results/raw.tsv) \
+	awk -f harness/bench-compare.awk \
+		$(or $(A),$(lastword $(shell ls -v docs/results/*/raw.tsv))) \
 		$(or $(B),$(BUILD)/bench/raw.tsv) qemu-configs/bench
 
-## draw the curves of the last make bench, with the data, in docs/results
+## draw the curves of the last make bench, with the data, in docs/results/<kernel>
 plots:
 	harness/packages.sh plots
 	harness/plots.sh

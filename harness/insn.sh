@@ -5,8 +5,8 @@
 #	harness/insn.sh build		the plugin for $QEMU, as $BUILD/insn.so
 #	harness/insn.sh functions <counts> <System.map>
 #					"<id> TAB <function> TAB <instructions>"
-#	harness/insn.sh profile		docs/results/removal-profile.txt, of row
-#					r-full as make bench BENCH=r-full left it
+#	harness/insn.sh profile		docs/results/<kernel>/removal-profile.txt, of
+#					row r-full as make bench BENCH=r-full left it
 set -eu
 
 harness=$(cd "$(dirname "$0")" && pwd)
@@ -69,6 +69,11 @@ profile() {
 case ${1:-} in
 build)	build ;;
 functions) functions "$2" "$3" ;;
-profile) profile >"$harness/../docs/results/removal-profile.txt" ;;
+profile)
+	: "${SERIES:=6.12}"
+	. harness/lib.sh
+	to=$(results_dir "$BUILD"/bench/r-full.*)
+	profile >"$to/removal-profile.txt"
+	;;
 *)	fail "usage: harness/insn.sh build|functions <counts> <System.map>|profile" ;;
 esac

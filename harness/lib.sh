@@ -73,6 +73,14 @@ warnings() {
 		sort -u
 }
 
+# results_dir NUMBERS...: where results are kept, by the kernel that a guest names.
+results_dir() {
+	_kernel=$(awk -F '\t' '$4 == "kernel" { sub(/[ +].*/, "", $5); print $5; exit }' "$@")
+	[ -n "$_kernel" ] || die "no kernel is named in $*" "next: make bench"
+	mkdir -p "docs/results/$_kernel"
+	echo "docs/results/$_kernel"
+}
+
 # The .c and .h files the series touches.
 touched() {
 	git -C "$src" diff --name-only base applied -- '*.c' '*.h'

@@ -1,18 +1,17 @@
 #!/bin/sh
-# What make bench found, for docs/results: the table, the numbers, and pictures
+# What make bench found, for docs/results/<kernel>: the table, the numbers, and pictures
 # with the data and the commands of gnuplot beside each, so that it can be drawn
 # again.
 #
-#	harness/plots.sh	docs/results/{files,ratio}.{svg,gp,tsv}, removal.{svg,gp} of
-#				raw.tsv, raw.tsv, table.txt
+#	harness/plots.sh	{files,ratio}.{svg,gp,tsv}, removal.{svg,gp} of raw.tsv,
+#				raw.tsv, table.txt
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
 
 from=$BUILD/bench
-to=docs/results
 [ -s "$from/samples.tsv" ] || die "no numbers in $from" "next: make bench"
-mkdir -p "$to"
+to=$(results_dir "$from/raw.tsv")
 # Command lines name paths of this machine, and follow from the line "setup".
 grep -v -P '\t(command|cmdline)\t' "$from/raw.tsv" >"$to/raw.tsv"
 # Without its last line, which names a path. A row that fails is no reason not
