@@ -54,9 +54,9 @@ endif
 # Each step is parallel in itself.
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: demo check bench bench-repeat bench-compare plots kunit shell source patched \
-	kernel kernel-image initramfs lint lint-style bisect-check matrix export refresh \
-	clean distclean help \
+.PHONY: demo check bench bench-repeat bench-compare plots table kunit shell source \
+	patched kernel kernel-image initramfs lint lint-style bisect-check matrix export \
+	refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
 .SILENT:
@@ -90,6 +90,10 @@ bench-compare:
 plots:
 	harness/packages.sh plots
 	harness/plots.sh
+
+## write docs/results/<kernel>/table.md, of the numbers kept beside it
+table:
+	harness/table.sh
 
 ## the kernel's own unit tests for the series
 kunit: kernel initramfs

@@ -370,7 +370,7 @@ else
 fi
 collect
 echo
-awk -f "$harness/bench.awk" "$raw" "$matrix"
+awk -f "$harness/bench-judge.awk" -f "$harness/bench.awk" "$raw" "$matrix"
 status=$?
 echo "Raw numbers: $raw"
 exit $status

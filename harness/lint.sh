@@ -94,7 +94,8 @@ for part; do
 	style)	verdict "patches: checkpatch.pl" check_patches
 		verdict "scripts: shellcheck" check_shell
 		verdict "C: clang-format with the kernel's rules" check_format
-		verdict "nothing left to be done" check_todo ;;
+		verdict "nothing left to be done" check_todo
+		verdict "tables are of the numbers" harness/table.sh --check ;;
 	sparse)	verdict "touched kernel files: sparse" check_sparse ;;
 	esac
 done

@@ -4,7 +4,7 @@
 # again.
 #
 #	harness/plots.sh	{files,ratio}.{svg,gp,tsv}, removal.{svg,gp} of raw.tsv,
-#				raw.tsv, table.txt
+#				raw.tsv, table.txt, table.md
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
@@ -96,3 +96,4 @@ for plot in files ratio; do
 	draw "$plot"
 done
 ! grep -q '^r-empty	' "$to/raw.tsv" || draw removal
+harness/table.sh
