@@ -1,7 +1,8 @@
 #!/bin/sh
 # The kernels of make bench, those that its rows need: the one without the series,
 # the one with it but without the option, and the one with both; with and without
-# it, those with lock statistics; and those with a patch of patches/experiments.
+# it, those that count locks and TLB flushes; and those with a patch of
+# patches/experiments.
 # Everything else is as configured in $OUT, but for CONFIG_DEBUG_VM, which has a
 # part in every allocation and which no distribution sets.
 #
@@ -79,13 +80,14 @@ if { needs n || [ -e "$OPTION_N/vmlinux" ]; } && [ "$OPTION_N" = "$BUILD/out-n" 
 	build option-n "$src" "$OPTION_N"
 fi
 if needs lockstat && [ "$LOCKSTAT" = "$BUILD/out-lockstat" ]; then
-	configure "$src" "$LOCKSTAT" --enable LOCK_STAT
+	configure "$src" "$LOCKSTAT" --enable LOCK_STAT --enable DEBUG_TLBFLUSH
 	build lockstat "$src" "$LOCKSTAT"
 fi
 if needs stock-lockstat && [ "$STOCK_LOCKSTAT" = "$BUILD/out-stock-lockstat" ]; then
 	tree=$BUILD/stock-src
 	tree_at base
-	configure "$tree" "$STOCK_LOCKSTAT" --disable MIGRATE_HOTREMOVE --enable LOCK_STAT
+	configure "$tree" "$STOCK_LOCKSTAT" --disable MIGRATE_HOTREMOVE \
+		--enable LOCK_STAT --enable DEBUG_TLBFLUSH
 	build stock-lockstat "$tree" "$STOCK_LOCKSTAT"
 fi
 

@@ -1405,15 +1405,29 @@ static const struct {
 };
 #define NR_LOCKS (sizeof(locks) / sizeof(locks[0]))
 
+/* Entries of the TLB, and all of it: counted with CONFIG_DEBUG_TLBFLUSH. */
+static const struct {
+	const char *name, *key;
+} flushes[] = {
+	{ "nr_tlb_local_flush_one", "tlb_one" },
+	{ "nr_tlb_local_flush_all", "tlb_all" },
+};
+#define NR_FLUSHES (sizeof(flushes) / sizeof(flushes[0]))
+
 struct held {
 	double max_us[NR_LOCKS], all_us[NR_LOCKS], times[NR_LOCKS];
 	long migrated;
+	long flushed[NR_FLUSHES]; /* negative: not counted */
 };
 
 static void watch_locks(struct held *held)
 {
-	int ret = hr_write_file(LOCK_STAT, "0");
+	unsigned int i;
+	int ret;
 
+	for (i = 0; i < NR_FLUSHES; i++)
+		held->flushed[i] = hr_vmstat(flushes[i].name);
+	ret = hr_write_file(LOCK_STAT, "0");
 	if (ret)
 		die(ret, "a kernel with CONFIG_LOCK_STAT");
 	held->migrated = hr_vmstat("pgmigrate_success");
@@ -1449,6 +1463,10 @@ static void read_locks(struct held *held)
 	if (f)
 		fclose(f);
 	held->migrated = hr_vmstat("pgmigrate_success") - held->migrated;
+	for (i = 0; i < NR_FLUSHES; i++)
+		if (held->flushed[i] >= 0)
+			held->flushed[i] =
+				hr_vmstat(flushes[i].name) - held->flushed[i];
 }
 
 static void add_locks(struct held *sum, const struct held *held)
@@ -1462,6 +1480,8 @@ static void add_locks(struct held *sum, const struct held *held)
 			sum->max_us[i] = held->max_us[i];
 	}
 	sum->migrated += held->migrated;
+	for (i = 0; i < NR_FLUSHES; i++)
+		sum->flushed[i] += held->flushed[i];
 }
 
 /*
@@ -1479,6 +1499,10 @@ static void result_locks(const char *work, const struct held *held,
 
 	snprintf(key, sizeof(key), "%s_moved", work);
 	result(key, "%ld", held->migrated);
+	for (i = 0; i < NR_FLUSHES; i++) {
+		snprintf(key, sizeof(key), "%s_%s", work, flushes[i].key);
+		result_count(key, held->flushed[i]);
+	}
 	for (i = 0; i < NR_LOCKS; i++) {
 		const char *lock = locks[i].key;
 
