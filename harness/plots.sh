@@ -4,7 +4,7 @@
 # again.
 #
 #	harness/plots.sh	{files,ratio}.{svg,gp,tsv}, removal.{svg,gp} of raw.tsv,
-#				raw.tsv, table.txt, table.md
+#				raw.tsv, table.md
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
@@ -14,9 +14,6 @@ from=$BUILD/bench
 to=$(results_dir "$from/raw.tsv")
 # Command lines name paths of this machine, and follow from the line "setup".
 grep -v -P '\t(command|cmdline)\t' "$from/raw.tsv" >"$to/raw.tsv"
-# Without its last line, which names a path. A row that fails is no reason not
-# to show it.
-harness/bench.sh --table | grep -v "^Raw numbers" >"$to/table.txt" || :
 
 # A block of lines per column of row a, each under its name.
 awk -F '\t' '$1 == "a" {
