@@ -6,7 +6,9 @@ src=$BUILD/src
 log=$PWD/$BUILD/log
 
 # One git for everybody: the same mails and commit ids on every machine, also
-# where nobody ever told git a name.
+# where nobody ever told git a name. And none but those it is told: git rebase --exec
+# and hooks name their own.
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 export GIT_COMMITTER_NAME=hotremove GIT_COMMITTER_EMAIL=hotremove@localhost
 
