@@ -95,9 +95,9 @@ plots:
 table:
 	harness/table.sh
 
-## the kernel's own unit tests for the series
-kunit: kernel initramfs
-	harness/guest.sh small kunit
+## the kernel's unit tests for the series, by its own kunit.py
+kunit: kernel
+	harness/kunit.sh
 
 ## an interactive guest with memory to plug
 shell: kernel initramfs

@@ -4,6 +4,7 @@
 #	harness/packages.sh		to build and to run
 #	harness/packages.sh lint	to check the style, too
 #	harness/packages.sh plots	to draw, too
+#	harness/packages.sh kunit	to run kunit.py, too
 #	harness/packages.sh matrix	to compile for other machines, too
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,6 +22,7 @@ lint="clang-format python3-git python3-ply shellcheck sparse"
 wanted="$build $guest $test"
 [ "${1-}" != lint ] || wanted="$wanted $lint"
 [ "${1-}" != plots ] || wanted="$wanted gnuplot-nox"
+[ "${1-}" != kunit ] || wanted="$wanted python3"
 [ "${1-}" != matrix ] || wanted="$wanted clang gcc-aarch64-linux-gnu"
 
 # Elsewhere the build itself will say what it lacks.
