@@ -7,6 +7,7 @@
  *	hr.run=demo:<arg>	/bin/demo <arg>
  *	hr.run=bench:<arg>	/bin/bench <arg>
  *	hr.run=tour:<arg>	/bin/tour <arg>
+ *	hr.run=soak:<arg>	/bin/soak <arg>
  *	hr.run=kunit		results of the KUnit suites that ran at boot
  *	hr.run=shell		a shell on the console
  *	hr.run=probe		nothing: that this is reached is the answer
@@ -360,6 +361,8 @@ static int run_what(char *what)
 		return run_program("/bin/bench", what + 6);
 	if (!strncmp(what, "tour:", 5))
 		return run_program("/bin/tour", what + 5);
+	if (!strncmp(what, "soak:", 5))
+		return run_program("/bin/soak", what + 5);
 	if (!strcmp(what, "kunit"))
 		return run_kunit();
 	if (!strcmp(what, "shell"))

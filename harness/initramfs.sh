@@ -25,15 +25,15 @@ $CC -O2 -o "$work/gen_init_cpio" "$BUILD/src/usr/gen_init_cpio.c" ||
 $CC -static -s -O2 -Wall -Wextra -o "$work/init" "$harness/init.c" ||
 	fail "cannot build $harness/init.c (a static libc is needed: libc6-dev)"
 
-# What make demo and make bench run, where they are.
+# What make demo, make bench and make soak run, where they are.
 programs=
-for program in demo bench tour; do
+for program in demo bench tour soak; do
 	[ -e "$harness/$program.c" ] || continue
 	tests=$harness/../selftests more=
 	[ $program != bench ] ||
 		more="$harness/bench-removal.c $harness/bench-cma.c $tests/churn.c"
 	# shellcheck disable=SC2086 # a list it is
-	$CC -static -s -O2 -Wall -D_GNU_SOURCE -I"$tests" -o "$work/$program" \
+	$CC -static -s -O2 -Wall -D_GNU_SOURCE -I"$tests" -I"$BUILD/src" -o "$work/$program" \
 		"$harness/$program.c" $more "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/load_rivals.c" "$tests/pressure.c" ||
 		fail "cannot build $harness/$program.c"
 	programs="$programs $program"
