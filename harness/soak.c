@@ -402,34 +402,44 @@ static int settle_switch(struct round *r)
 #define MAX_PIPES 128
 
 static int pipes[MAX_PIPES][2];
+static long in_pipes_kib;
 
-static long capacity_kib;
+static int fill_pipes(long kib)
+{
+	static char text[64 << 10];
+	const long piece = sizeof(text) / 1024;
 
+	for (; in_pipes_kib < kib; in_pipes_kib += piece) {
+		int i = in_pipes_kib / (PIPE_BYTES / 1024);
+
+		if (i == MAX_PIPES)
+			return -ENFILE;
+		if (write(pipes[i][1], text, sizeof(text)) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Nearly all that there is without anything being lent. */
 static int prepare_release(struct round *r)
 {
+	long kib = pressure_capacity_pages() * PAGE_KIB;
 	int i;
 
-	(void)r;
-	capacity_kib = pressure_capacity_pages() * PAGE_KIB;
 	for (i = 0; i < MAX_PIPES; i++)
 		if (pipe2(pipes[i], O_CLOEXEC | O_NONBLOCK) ||
 		    fcntl(pipes[i][1], F_SETPIPE_SZ, PIPE_BYTES) < 0)
 			return -errno;
-	return 0;
+	return fill_pipes(kib - (4 + random_below(r, 4)) * MIB_KIB);
 }
 
-/* Kernel memory, more than ordinary memory has, so that some has to be lent. */
+/* More than there is: some is lent, and given back. */
 static int race_release(struct round *r)
 {
-	static char text[64 << 10];
-	long kib = capacity_kib + random_below(r, 24) * MIB_KIB;
-	int i, ret = 0;
+	int nr = 8 + random_below(r, 8), i, ret = 0;
 
-	for (i = 0; i < MAX_PIPES && kib > 0 && !ret; i++) {
-		while (kib > 0 && write(pipes[i][1], text, sizeof(text)) > 0)
-			kib -= sizeof(text) / 1024;
-		if (errno && errno != EAGAIN)
-			ret = -errno;
+	for (i = 0; i < nr && !ret; i++) {
+		ret = fill_pipes(in_pipes_kib + MIB_KIB);
 		step();
 	}
 	for (i = 0; i < MAX_PIPES; i++) {
@@ -437,6 +447,18 @@ static int race_release(struct round *r)
 		close(pipes[i][1]);
 	}
 	return ret;
+}
+
+/* Or what is needed to look at them would be had from what is lent. */
+static int begin_release(void)
+{
+	hr_hold_blocks(true);
+	return 0;
+}
+
+static void end_release(void)
+{
+	hr_hold_blocks(false);
 }
 
 static int settle_release(struct round *r)
@@ -504,8 +526,9 @@ static const struct pair pairs[] = {
 	  .limit_ms = 300,
 	  .may = { { EBUSY, EINVAL, EINTR }, { EBUSY, EINVAL } },
 	  .race = race_switch, .settle = settle_switch },
-	{ "release", "the kernel is lent memory", { 4000000, 40000000 },
-	  .may = { { EBUSY } }, .prepare = prepare_release,
+	{ "release", "the kernel is lent memory", { 8000000, 4000000 },
+	  .may = { { EBUSY } }, .begin = begin_release, .end = end_release,
+	  .prepare = prepare_release,
 	  .race = race_release, .settle = settle_release },
 	{ "reclaim", "pages go to swap and come back", { 1000000, 4000000 },
 	  .own = true, .begin = begin_reclaim, .end = end_reclaim,
@@ -658,7 +681,8 @@ static void go_offline(int block)
 {
 	int err;
 
-	if (!hr_block_is(block, "state", "online"))
+	if (!hr_block_is(block, "state", "online") ||
+	    hr_block_is(block, "hotremove", "no"))
 		return;
 	err = hr_block_offline(block, OFFLINE_SECONDS);
 	if (err) {
@@ -668,6 +692,60 @@ static void go_offline(int block)
 }
 
 static struct hr_snapshot at_rest;
+
+#define MAX_BLOCKS 16
+
+static int blocks[MAX_BLOCKS], nr_blocks;
+static struct pressure ballast;
+
+/* Kernel memory in all that is free but for that. */
+static int leave_little(void)
+{
+	struct pressure_counters now;
+	char path[64];
+	long kib;
+	int ret;
+
+	pressure_counters(&now);
+	kib = now.v[PC_FREE_ORDINARY] * PAGE_KIB - LEAVE_MIB * MIB_KIB;
+	/* A pipe of 1 MiB takes 16 KiB and a bit for itself. */
+	kib -= kib / 61;
+	ret = ballast.pid ? 0 : pressure_unmovable(&ballast, NULL);
+	if (!ret && kib > 0)
+		ret = pressure_grow(&ballast, pressure_done(&ballast) + kib, 0,
+				    GROW_SECONDS);
+	/* Whoever grows next is to be killed, if anybody is. */
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", ballast.pid);
+	return ret ? ret : hr_write_file(path, "-1000");
+}
+
+/*
+ * What others have taken meanwhile, and keep, is what the kernel may do with memory it
+ * was lent. Such a block is ordinary memory from now on, and others are raced for.
+ */
+static void give_up_kept(struct round *r)
+{
+	int i, n = 0;
+
+	for (i = 0; i < nr_blocks; i++) {
+		if (!hr_block_is(blocks[i], "state", "online")) {
+			blocks[n++] = blocks[i];
+		} else if (!hr_block_offline(blocks[i], OFFLINE_SECONDS)) {
+			blocks[n++] = blocks[i];
+		} else if (hr_block_write(blocks[i], "state", "online_kernel")) {
+			failed("memory%d can neither go nor be given up",
+			       blocks[i]);
+		}
+	}
+	if (n == nr_blocks)
+		return;
+	nr_blocks = n;
+	munmap(r->mem, r->bytes);
+	r->mem = NULL;
+	if (leave_little())
+		failed("ballast: %s", pressure_why(&ballast));
+	hr_take_snapshot(&at_rest);
+}
 
 static void judge(struct round *r, const char *plant)
 {
@@ -683,11 +761,11 @@ static void judge(struct round *r, const char *plant)
 	if (wrong)
 		failed("%ld bytes of user memory are wrong", wrong);
 	if (r->kept)
-		return;
+		give_up_kept(r);
 	go_offline(r->block);
 	if (strcmp(plant, "block"))
 		go_offline(r->other);
-	if (hr_changed(&at_rest))
+	if (!r->kept && hr_changed(&at_rest))
 		failed("something is not as before");
 	if (hr_check_invariants())
 		failed("counters do not agree");
@@ -779,9 +857,20 @@ static void report(const struct round *r, long moved)
 	fflush(stdout);
 }
 
-#define MAX_BLOCKS 8
+/*
+ * User memory of the last round is on per-cpu lists, and would be what is had first:
+ * to set this empties them.
+ */
+static void empty_lists(void)
+{
+	static const char policy[] = "/proc/sys/vm/hotremove_pcp";
+	char was[16];
 
-static int blocks[MAX_BLOCKS], nr_blocks;
+	if (hr_read_file(policy, was, sizeof(was)) > 0) {
+		hr_write_file(policy, "1");
+		hr_write_file(policy, was);
+	}
+}
 
 static bool in_block(const struct round *r)
 {
@@ -804,12 +893,13 @@ static void run_round(struct round *r, const char *plant)
 	i = random_below(r, nr_blocks);
 	r->block = blocks[i];
 	r->other = blocks[(i + 1 + random_below(r, nr_blocks - 1)) % nr_blocks];
-	r->bytes = (1 + random_below(r, 4)) * MIB;
+	r->bytes = (2 + random_below(r, 3)) * MIB;
 	for (i = 0; i < SIDES; i++) {
 		r->spin[i] = random_below(r, r->pair->spin[i]);
 		shared->pace_state[i] = next_random(&r->state);
 	}
 	shared->pace_ns = 10000UL << random_below(r, 5);
+	empty_lists();
 	/* Only then is there another block: this is where the memory is to be. */
 	if (hr_block_write(r->block, "state", KEYWORD)) {
 		failed("memory%d does not come online", r->block);
@@ -831,10 +921,11 @@ static void run_round(struct round *r, const char *plant)
 	shared->start_ns = (now_ns() / (4 * MS) + 2) * 4 * MS;
 	run_side(r, OFFLINE);
 	end_rival(pid);
-	moved = hr_vmstat("pgmigrate_success") - moved;
 	judge(r, plant);
+	moved = hr_vmstat("pgmigrate_success") - moved;
 	report(r, moved);
-	munmap(r->mem, r->bytes);
+	if (r->mem)
+		munmap(r->mem, r->bytes);
 }
 
 /* ---- what it says in the end ----------------------------------------------------- */
@@ -882,7 +973,7 @@ static void run(uint64_t seed, long rounds, const char *pair, const char *plant)
 	struct round r;
 	int err;
 
-	for (; rounds && !failures; rounds--, seed++) {
+	for (; rounds && !failures && nr_blocks > 1; rounds--, seed++) {
 		memset(&r, 0, sizeof(r));
 		r.seed = r.state = seed_now = seed;
 		r.pair = pair_of(seed, pair);
@@ -907,21 +998,28 @@ static void run(uint64_t seed, long rounds, const char *pair, const char *plant)
 		was->end();
 }
 
-/* Free, that is: what can be moved, as the files of the guest, may stay. */
-static int leave_little(struct scene *scene)
+/*
+ * Who looks needs memory himself, most of it for the first look, which takes more
+ * the more zones there are. It must not be what the kernel is lent.
+ */
+static void look_once(void)
 {
-	struct pressure_counters now;
-	long movable;
+	int i;
 
-	pressure_counters(&now);
-	movable = pressure_capacity_pages() - now.v[PC_FREE_ORDINARY];
-	return scene_ballast(scene, LEAVE_MIB + movable / MIB_PAGES);
+	pressure_warm_workers();
+	for (i = 0; i < 2; i++)
+		hr_block_write(blocks[i], "state", KEYWORD);
+	scene_wait_armed(0, NULL);
+	hr_check_invariants();
+	hr_take_snapshot(&at_rest);
+	for (i = 0; i < 2; i++)
+		hr_block_offline(blocks[i], OFFLINE_SECONDS);
+	run_on(OFFLINE);
 }
 
 int main(int argc, char **argv)
 {
 	char *pair = "all", *plant = "", *word, *value;
-	struct scene scene = { 0 };
 	unsigned long long seed = 1;
 	long rounds = 1;
 	int i;
@@ -967,10 +1065,10 @@ int main(int argc, char **argv)
 			pace(i);
 	/* Until the clock is the TSC, timers are no finer than a tick. */
 	sleep(3);
-	scene_wait_armed(0, NULL);
-	if (leave_little(&scene))
-		skip(3, "ballast: %s", pressure_why(&scene.ballast));
+	look_once();
+	if (leave_little())
+		skip(3, "ballast: %s", pressure_why(&ballast));
 	run(seed, rounds, pair, plant);
-	scene_end(&scene);
+	pressure_stop(&ballast);
 	return tap();
 }
