@@ -22,8 +22,16 @@ RETRY       ?= 1
 BENCH       ?=
 ## further words for each scenario of make bench: seed=5,rounds=100
 BENCH_ARGS  ?=
-## 1: make bench goes on where it was interrupted
+## 1: make bench and make soak go on where they were interrupted
 RESUME      ?= 0
+## what make soak runs: the first schedule
+SEED        ?= 1
+## how many of them
+ROUNDS      ?= 10000
+## who races against the removal, a name of harness/soak.c; all: each in turn
+PAIR        ?= all
+## further words for that program: plant=byte, plant=block
+SOAK_ARGS   ?=
 ## factor on every time limit, for slow machines
 TIMEOUT_MUL ?= 1
 ## what make bench-compare compares: A= was, B= is; empty: what was kept, and the last make bench
@@ -42,7 +50,7 @@ run   := . harness/lib.sh;
 QUIET := $(findstring s,$(firstword -$(MAKEFLAGS)))
 
 export ACCEL BENCH BENCH_ARGS BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET RESUME RETRY \
-	SERIES TESTS TIMEOUT_MUL V
+	SERIES TESTS TIMEOUT_MUL V SEED ROUNDS PAIR SOAK_ARGS
 # None of this is meant for the makefiles of the kernel.
 unexport MAKEFLAGS
 
@@ -54,9 +62,9 @@ endif
 # Each step is parallel in itself.
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: demo check bench bench-repeat bench-compare plots table kunit shell source \
-	patched kernel kernel-image initramfs lint lint-style bisect-check matrix export \
-	refresh clean distclean help \
+.PHONY: demo check bench bench-repeat bench-compare plots table soak kunit shell \
+	source patched kernel kernel-image initramfs lint lint-style bisect-check matrix \
+	export refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
 .SILENT:
@@ -94,6 +102,10 @@ plots:
 ## write docs/results/<kernel>/table.md, of the numbers kept beside it
 table:
 	harness/table.sh
+
+## thousands of schedules of a removal and somebody else, each repeatable by its seed
+soak: kernel initramfs
+	harness/soak.sh
 
 ## the kernel's unit tests for the series, by its own kunit.py
 kunit: kernel

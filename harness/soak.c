@@ -195,17 +195,19 @@ static void __attribute__((format(printf, 1, 2))) failed(const char *fmt, ...)
 	failures++;
 }
 
+/* Nothing was raced: not to be had here is skipped, all else is no success. */
 static void __attribute__((format(printf, 2, 3), noreturn))
-skip(int status, const char *fmt, ...)
+stop(bool skip, const char *fmt, ...)
 {
 	va_list ap;
 
-	printf("# 1..0 # SKIP needs ");
+	printf(skip ? "# 1..0 # SKIP " : "# ");
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
 	va_end(ap);
-	printf("\nok 1 selftests: soak: soak # SKIP\n");
-	exit(status);
+	printf("\n%s 1 selftests: soak: soak%s\n", skip ? "ok" : "not ok",
+	       skip ? " # SKIP" : "");
+	exit(skip ? 4 : 1);
 }
 
 /* ---- the rivals ----------------------------------------------------------------- */
@@ -509,29 +511,56 @@ static int race_reclaim(struct round *r)
 }
 
 static const struct pair pairs[] = {
-	{ "fork", "children copy pages and exit", { 2000000, 4000000 },
+	{ "fork",
+	  "children copy pages and exit",
+	  { 2000000, 4000000 },
 	  .race = race_fork },
-	{ "free", "pages are freed", { 500000, 4000000 }, .own = true,
+	{ "free",
+	  "pages are freed",
+	  { 500000, 4000000 },
+	  .own = true,
 	  .race = race_free },
-	{ "pin", "pages are pinned for a while", { 1000000, 4000000 },
-	  .own = true, .may = { { EBUSY }, { ENOMEM } },
-	  .prepare = prepare_pin, .race = race_pin },
-	{ "contig", "contiguous memory is allocated there",
-	  { 2000000, 4000000 }, .may = { { EBUSY }, { EBUSY, EINVAL, ENOMEM } },
-	  .prepare = prepare_contig, .race = race_contig,
+	{ "pin",
+	  "pages are pinned for a while",
+	  { 1000000, 4000000 },
+	  .own = true,
+	  .may = { { EBUSY }, { ENOMEM } },
+	  .prepare = prepare_pin,
+	  .race = race_pin },
+	{ "contig",
+	  "contiguous memory is allocated there",
+	  { 2000000, 4000000 },
+	  .may = { { EBUSY }, { EBUSY, EINVAL, ENOMEM } },
+	  .prepare = prepare_contig,
+	  .race = race_contig,
 	  .settle = settle_contig },
-	{ "online", "another block comes online", { 2000000, 4000000 },
-	  .alone = true, .race = race_online },
-	{ "switch", "a block changes sides", { 2000000, 4000000 },
+	{ "online",
+	  "another block comes online",
+	  { 2000000, 4000000 },
+	  .alone = true,
+	  .race = race_online },
+	{ "switch",
+	  "a block changes sides",
+	  { 2000000, 4000000 },
 	  .limit_ms = 300,
 	  .may = { { EBUSY, EINVAL, EINTR }, { EBUSY, EINVAL } },
-	  .race = race_switch, .settle = settle_switch },
-	{ "release", "the kernel is lent memory", { 8000000, 4000000 },
-	  .may = { { EBUSY } }, .begin = begin_release, .end = end_release,
+	  .race = race_switch,
+	  .settle = settle_switch },
+	{ "release",
+	  "the kernel is lent memory",
+	  { 8000000, 4000000 },
+	  .may = { { EBUSY } },
+	  .begin = begin_release,
+	  .end = end_release,
 	  .prepare = prepare_release,
-	  .race = race_release, .settle = settle_release },
-	{ "reclaim", "pages go to swap and come back", { 1000000, 4000000 },
-	  .own = true, .begin = begin_reclaim, .end = end_reclaim,
+	  .race = race_release,
+	  .settle = settle_release },
+	{ "reclaim",
+	  "pages go to swap and come back",
+	  { 1000000, 4000000 },
+	  .own = true,
+	  .begin = begin_reclaim,
+	  .end = end_reclaim,
 	  .race = race_reclaim },
 };
 #define PAIRS (int)(sizeof(pairs) / sizeof(*pairs))
@@ -557,9 +586,9 @@ static void __attribute__((noreturn)) pace(int cpu)
 				NULL);
 			continue;
 		}
-		ts.tv_nsec = shared->pace_ns +
-			     next_random(&shared->pace_state[cpu]) %
-				     shared->pace_ns;
+		ts.tv_nsec =
+			shared->pace_ns +
+			next_random(&shared->pace_state[cpu]) % shared->pace_ns;
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
 	}
 }
@@ -732,7 +761,8 @@ static void give_up_kept(struct round *r)
 			blocks[n++] = blocks[i];
 		} else if (!hr_block_offline(blocks[i], OFFLINE_SECONDS)) {
 			blocks[n++] = blocks[i];
-		} else if (hr_block_write(blocks[i], "state", "online_kernel")) {
+		} else if (hr_block_write(blocks[i], "state",
+					  "online_kernel")) {
 			failed("memory%d can neither go nor be given up",
 			       blocks[i]);
 		}
@@ -1029,7 +1059,7 @@ int main(int argc, char **argv)
 	     word = strtok(NULL, ",")) {
 		value = strchr(word, '=');
 		if (!value)
-			skip(3, "name=value instead of %s", word);
+			stop(false, "name=value instead of %s", word);
 		*value++ = '\0';
 		if (!strcmp(word, "seed"))
 			seed = strtoull(value, NULL, 0);
@@ -1040,24 +1070,24 @@ int main(int argc, char **argv)
 		else if (!strcmp(word, "plant"))
 			plant = value;
 		else
-			skip(3, "no word %s", word);
+			stop(false, "no word %s", word);
 	}
 	for (i = 0; i < PAIRS && strcmp(pairs[i].name, pair); i++)
 		;
 	if (i == PAIRS && strcmp(pair, "all"))
-		skip(3, "a pair that there is instead of %s", pair);
+		stop(false, "no pair %s", pair);
 	if (!hr_supported())
-		skip(4, HR_SKIP_REASON + strlen("needs "));
+		stop(true, HR_SKIP_REASON);
 	if (access(CONTIG "alloc", F_OK))
-		skip(4, "CONFIG_CONTIG_TEST");
+		stop(true, "needs CONFIG_CONTIG_TEST");
 	nr_blocks = hr_offline_blocks(blocks, MAX_BLOCKS);
 	if (nr_blocks < 2)
-		skip(4, "two memory blocks that are offline");
+		stop(true, "needs two memory blocks that are offline");
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (shared == MAP_FAILED)
-		skip(3, "shared memory");
+		stop(false, "shared memory");
 	run_on(0);
 	fflush(stdout);
 	for (i = 0; i < SIDES; i++)
@@ -1067,7 +1097,7 @@ int main(int argc, char **argv)
 	sleep(3);
 	look_once();
 	if (leave_little())
-		skip(3, "ballast: %s", pressure_why(&ballast));
+		stop(false, "ballast: %s", pressure_why(&ballast));
 	run(seed, rounds, pair, plant);
 	pressure_stop(&ballast);
 	return tap();
