@@ -71,6 +71,7 @@
  * than a memory block has; but more than that of a round, or it could not go.
  */
 #define LEAVE_MIB 32
+#define AWAKE_NS (2 * MS)
 #define MAX_STEPS 64
 /* Rounds of one kind in a row: what they need is set up once. */
 #define IN_A_ROW 25
@@ -609,10 +610,26 @@ static int take_offline(struct round *r)
 						OFFLINE_SECONDS * 1000000UL);
 }
 
+/*
+ * While both CPUs are idle time goes on as QEMU's other thread comes round to it, and
+ * which CPU is the first to run when both have to is chance, then. Not here: the one
+ * is busy before the other one has to wake.
+ */
+static void be_awake(void)
+{
+	sleep_until(shared->start_ns - AWAKE_NS);
+	set_pacing(1);
+	while (now_ns() < shared->start_ns)
+		;
+}
+
 /* With one side at its end, there is nobody to take turns with. */
 static void run_side(struct round *r, enum side side)
 {
-	sleep_until(shared->start_ns);
+	if (side == OFFLINE)
+		be_awake();
+	else
+		sleep_until(shared->start_ns);
 	spin(r->spin[side]);
 	shared->side[side].begin_ns = now_ns();
 	shared->side[side].err = side == OFFLINE ? take_offline(r) :
@@ -947,7 +964,6 @@ static void run_round(struct round *r, const char *plant)
 	if (!r->pair->alone && hr_block_write(r->other, "state", KEYWORD))
 		failed("memory%d does not come online", r->other);
 	moved = hr_vmstat("pgmigrate_success");
-	set_pacing(1);
 	shared->start_ns = (now_ns() / (4 * MS) + 2) * 4 * MS;
 	run_side(r, OFFLINE);
 	end_rival(pid);
