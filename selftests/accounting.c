@@ -27,7 +27,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 #include "hr.h"
 
 #define MIB (1UL << 20)
@@ -258,4 +258,4 @@ TEST_F_TIMEOUT(cycles, no_drift, TEST_S)
 	EXPECT_EQ(0, sizes_differ(self->before, after));
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN

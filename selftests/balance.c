@@ -23,7 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 #include "hr.h"
 #include "pressure.h"
 
@@ -174,4 +174,4 @@ TEST_F_TIMEOUT(balance, kill, 900)
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN

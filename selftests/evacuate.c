@@ -47,7 +47,7 @@
 #include <unistd.h>
 #include <sys/mman.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 
 #include "hr.h"
 #include "load.h"
@@ -558,4 +558,4 @@ TEST_F_TIMEOUT(peace, nothing_happens_without_need, 120)
 	ALL_COMES_BACK(s);
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN

@@ -23,7 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 
 #include "hr.h"
 #include "pressure.h"
@@ -130,4 +130,4 @@ TEST_F_TIMEOUT(farther, the_nearest_is_not_for_all, 600)
 	ALL_COMES_BACK(s);
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN

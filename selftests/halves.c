@@ -19,7 +19,7 @@
  */
 #include <stdio.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 #include "hr.h"
 #include "pressure.h"
 
@@ -96,4 +96,4 @@ TEST(halves)
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN

@@ -1368,6 +1368,25 @@ static long released_of_nodes(void)
 	return kb < 0 ? -1 : kb * 1024 / sysconf(_SC_PAGESIZE);
 }
 
+/* Nobody is at work on pages that he took off an LRU list, or has lost them. */
+static long check_isolated(bool show)
+{
+	static const char *const names[] = { "nr_isolated_anon",
+					     "nr_isolated_file" };
+	long pages, bad = 0;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		pages = hr_vmstat(names[i]);
+		if (pages <= 0)
+			continue;
+		bad++;
+		if (show)
+			diag("%s: %ld, expected: 0", names[i], pages);
+	}
+	return bad;
+}
+
 static long check_totals(const struct memory_view *m, bool show)
 {
 	long hotremove = 0, free_hotremove = 0, released = 0, bad = 0, pages;
@@ -1441,7 +1460,7 @@ static long check_once(bool show)
 	for (i = 0; i < m.nr; i++)
 		if (m.zone[i].present)
 			bad += check_zone(&m.zone[i], m.pageblock_pages, show);
-	return bad + check_totals(&m, show);
+	return bad + check_isolated(show) + check_totals(&m, show);
 }
 
 /*

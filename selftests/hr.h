@@ -172,8 +172,9 @@ long hr_released_pages(long *all, int *partial);
 
 /*
  * evidence: counters agree with the free lists of every zone and type, no
- * pageblock is left isolated, spans, present and managed pages are sane, and
- * zones, nodes and memory blocks agree on what is released.
+ * pageblock or page is left isolated, spans, present and managed pages are sane, and
+ * zones, nodes and memory blocks agree on what is released. hr_harness.h has it
+ * looked at after each test.
  * Prints each violation as a diagnostic. Returns the number of violations.
  */
 int hr_check_invariants(void);

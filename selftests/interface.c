@@ -25,7 +25,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 #include "hr.h"
 
 #define PARAMETERS "/sys/module/memory_hotplug/parameters/"
@@ -1049,4 +1049,4 @@ TEST_F_TIMEOUT(kernel, keyword_on_kernel_block, TEST_S)
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN

@@ -59,7 +59,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 
 #include "hr.h"
 #include "pressure.h"
@@ -833,4 +833,4 @@ TEST_F_TIMEOUT(thisnode, has_one_node, 300)
 	ALL_COMES_BACK(s);
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN

@@ -75,7 +75,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 
 #include "hr.h"
 #include "pressure.h"
@@ -1105,4 +1105,4 @@ TEST_F_TIMEOUT(nodes, the_bound_reclaim_their_node, 300)
 	ALL_COMES_BACK(s);
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN

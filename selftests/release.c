@@ -100,7 +100,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 
 #include "hr.h"
 #include "pressure.h"
@@ -2109,4 +2109,4 @@ TEST_F_TIMEOUT(sides, are_changed_while_lent, 300)
 	ALL_SIDES_COME_BACK(s);
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN

@@ -33,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
+#include "hr_harness.h"
 
 #include "hr.h"
 #include "load.h"
@@ -787,4 +787,4 @@ TEST_F_TIMEOUT(virtio_mem, add_under_pressure, 900)
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
-TEST_HARNESS_MAIN
+HR_HARNESS_MAIN
