@@ -10,6 +10,8 @@
 #include "hr.h"
 
 #define HR_MAX_TESTS 64
+/* What the look may take, if it is in vain, on a slow machine. */
+#define HR_CHECK_SECONDS 60
 
 typedef void hr_test(struct __test_metadata *t,
 		     struct __fixture_variant_metadata *variant);
@@ -47,6 +49,7 @@ static int hr_harness_run(int argc, char **argv)
 			hr_tests[nr].test = t;
 			hr_tests[nr++].fn = t->fn;
 			t->fn = hr_run_and_check;
+			t->timeout += HR_CHECK_SECONDS;
 		}
 	}
 	return test_harness_run(argc, argv);
