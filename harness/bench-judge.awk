@@ -18,6 +18,37 @@ FILENAME != matrix {
 	next
 }
 
+# Rows and their sizes, for exponents.
+/^scale/ { scale[$2] = $3 }
+
+# How does a number grow with the size of its row? The slope of a line through the
+# logarithms of both, by least squares. Empty if one of the rows was not run.
+function exponent(f, row, name, key,	n, part, i, at, v, x, y, sx, sy, sxx, sxy) {
+	n = split(scale[row], part, " ")
+	for (i = 1; i <= n; i++) {
+		split(part[i], at, "=")
+		if (!((f, at[1], name) in ran))
+			return ""
+	}
+	for (i = 1; i <= n; i++) {
+		split(part[i], at, "=")
+		v = value[f, at[1], name, key]
+		if (v + 0 <= 0)
+			return "-"
+		x = log(at[2])
+		y = log(v)
+		sx += x
+		sy += y
+		sxx += x * x
+		sxy += x * y
+	}
+	if (n < 2)
+		return "-"
+	v = (n * sxy - sx * sy) / (n * sxx - sx * sx)
+	# no -0.000
+	return sprintf("%.3f", v * v < 0.0005 * 0.0005 ? 0 : v)
+}
+
 # The columns of a row that were run, how many; the others go to missing[f]. "2x" is
 # against the first one, run or not.
 function columns(f, row, all,	names, i, n) {
@@ -34,7 +65,11 @@ function columns(f, row, all,	names, i, n) {
 }
 
 # What a column has, "-" if nothing.
-function number(f, row, name, key) {
+function number(f, row, name, key,	v) {
+	if (key ~ /^\^/) {
+		v = exponent(f, row, name, substr(key, 2))
+		return v == "" ? "-" : v
+	}
 	if ((f, row, name, key) in value && value[f, row, name, key] != "")
 		return value[f, row, name, key]
 	return "-"
@@ -92,7 +127,7 @@ function holds(v, condition, base,	part, limit) {
 	return part[1] == ">=" ? v + 0 >= limit + 0 : v + 0 <= limit + 0
 }
 
-# PASS, FAIL, "needs row x", or nothing if nothing is asked of the columns run.
+# PASS, FAIL, "needs row x", "needs rows ..." with their sizes, or nothing if nothing is asked of the columns run.
 function verdict(f, row, key, condition,	part, other, base, said, i) {
 	split(condition, part, " ")
 	# 0.95*a: of what the same column has in row a
@@ -106,6 +141,11 @@ function verdict(f, row, key, condition,	part, other, base, said, i) {
 		if (other && !((f, other, column[f, i], key) in value)) {
 			if (said != "FAIL")
 				said = "needs row " other
+			continue
+		}
+		if (key ~ /^\^/ && exponent(f, row, column[f, i], substr(key, 2)) == "") {
+			if (said != "FAIL")
+				said = "needs rows " scale[row]
 			continue
 		}
 		base = other ? number(f, other, column[f, i], key) : number(f, row, against[f], key)

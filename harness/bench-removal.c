@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench-removal.h"
 #include "bench.h"
 #include "hr.h"
 #include "load.h"
@@ -58,12 +59,6 @@ enum { MARK_ONLINE = 1, MARK_OFFLINE, MARK_WALK, MARK_BULK };
 #define HOPELESS_MS 5000
 
 /* ---- what it costs ------------------------------------------------------- */
-
-struct cost {
-	long long ns; /* from beginning to end */
-	long long cpu_ns; /* of the caller */
-	long long idle_ns; /* of the first CPU */
-};
 
 static long long cpu_ns(clockid_t clock)
 {
@@ -95,21 +90,21 @@ static long long idle_ns(void)
 	return sum;
 }
 
-static void cost_begin(struct cost *c)
+void cost_begin(struct cost *c)
 {
 	c->idle_ns = idle_ns();
 	c->cpu_ns = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
 	c->ns = now_ns();
 }
 
-static void cost_end(struct cost *c)
+void cost_end(struct cost *c)
 {
 	c->ns = now_ns() - c->ns;
 	c->cpu_ns = cpu_ns(CLOCK_THREAD_CPUTIME_ID) - c->cpu_ns;
 	c->idle_ns = idle_ns() - c->idle_ns;
 }
 
-static long long busy_ns(const struct cost *c)
+long long busy_ns(const struct cost *c)
 {
 	return c->ns - c->idle_ns;
 }
@@ -121,20 +116,13 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static long long median(long long *values, int nr)
+long long median(long long *values, int nr)
 {
 	qsort(values, nr, sizeof(*values), compare);
 	return values[nr / 2];
 }
 
 /* ---- a removal ------------------------------------------------------------- */
-
-struct removal {
-	int err;
-	long moved; /* pages, by whomever */
-	long long begin_ns, end_ns;
-	struct cost cost;
-};
 
 static void on_alarm(int sig)
 {
@@ -186,14 +174,14 @@ static void try_removal(int block, long limit_ms, struct removal *r)
 	close(fd);
 }
 
-static void remove_block(int block, struct removal *r)
+void remove_block(int block, struct removal *r)
 {
 	try_removal(block, ENDS_MS, r);
 	if (r->err)
 		die(r->err, "offline memory%d", block);
 }
 
-static void add_block(int block, struct cost *c)
+void add_block(int block, struct cost *c)
 {
 	int fd = open_state(block);
 	size_t len = strlen(keyword);
@@ -314,14 +302,6 @@ static void result_waiting(int block, const struct removal *r)
 
 /* ---- user memory in a block ------------------------------------------------- */
 
-struct fill {
-	unsigned char *mem;
-	size_t pages; /* of address space */
-	bool *kept; /* of these */
-	long nr;
-	int fd; /* tmpfs */
-};
-
 static int page_block(uint64_t entry)
 {
 	if (!(entry >> 63))
@@ -432,7 +412,55 @@ static void fill_blocks(struct fill *f, const int *in, int nr, long each)
 		munmap(f->mem, f->pages * PAGE);
 }
 
-static bool fill_intact(struct fill *f)
+int fill_one(struct fill *f, const int *in, int nr, long each)
+{
+	uint64_t entry[HUGE_PAGES];
+	size_t at = 0, i, from = 0;
+	int pagemap, found = -1;
+	int *which;
+	long *count;
+
+	memset(f, 0, sizeof(*f));
+	f->pages = hr_meminfo_kb("MemFree") / 4 & -HUGE_PAGES;
+	map_fill(f);
+	f->kept = calloc(f->pages, sizeof(*f->kept));
+	which = calloc(f->pages, sizeof(*which));
+	count = calloc(nr, sizeof(*count));
+	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (!f->kept || !which || !count || pagemap < 0)
+		die(-errno, "what is needed to fill a block");
+	for (; found < 0; at += HUGE_PAGES) {
+		if (at == f->pages)
+			die(-ENOMEM, "no block has %ld pages", each);
+		for (i = at; i < at + HUGE_PAGES; i++)
+			*(volatile uint64_t *)(f->mem + i * PAGE) = i;
+		if (pread(pagemap, entry, sizeof(entry),
+			  ((uintptr_t)f->mem / PAGE + at) * sizeof(*entry)) !=
+		    sizeof(entry))
+			die(-errno, "read pagemap");
+		for (i = 0; i < HUGE_PAGES; i++) {
+			which[at + i] = index_of(page_block(entry[i]), in, nr);
+			if (which[at + i] >= 0 &&
+			    ++count[which[at + i]] == each)
+				found = which[at + i];
+		}
+	}
+	close(pagemap);
+	for (i = 0; i < at; i++) {
+		if (which[i] != found || f->nr == each)
+			continue;
+		f->kept[i] = true;
+		f->nr++;
+		drop(f, from, i);
+		from = i + 1;
+	}
+	drop(f, from, at);
+	free(which);
+	free(count);
+	return found;
+}
+
+bool fill_intact(struct fill *f)
 {
 	long wrong = 0;
 	size_t i;
@@ -450,7 +478,7 @@ static bool fill_intact(struct fill *f)
 	return !wrong;
 }
 
-static void fill_free(struct fill *f)
+void fill_free(struct fill *f)
 {
 	if (!opt.tmpfs)
 		munmap(f->mem, f->pages * PAGE);
@@ -484,12 +512,12 @@ static long pages_with(int block, uint64_t want)
 	return found;
 }
 
-static long block_part(long pct)
+long block_part(long pct)
 {
 	return hr_block_pages() * pct / 100;
 }
 
-static int last_block(void)
+int last_block(void)
 {
 	if (nr_blocks < 2)
 		die(-ENODEV, "%d blocks", nr_blocks);

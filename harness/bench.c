@@ -6,8 +6,9 @@
  *	bench <scenario>,keyword=<keyword>[,<name>=<number>...]
  *
  * The scenarios are at the end of this file, those that remove memory in
- * bench-removal.c, those of CMA areas in bench-cma.c, the numbers in `options`. Memory is
- * present at boot and comes online through sysfs: under icount that is the same
+ * bench-removal.c, those of CMA areas in bench-cma.c, that of sizes in
+ * bench-scaling.c, the numbers in `options`. Memory is present at boot and comes
+ * online through sysfs: under icount that is the same
  * to the instruction in every run. Keywords: online_hotremove, online_movable,
  * online_kernel, auto-movable, none, and cma, cma-always and cma-never: boot memory
  * is what differs, and the latter two are vm.evacuate_to_cma.
@@ -1154,8 +1155,6 @@ static void run_place(void)
 #define HOT_PIPE 4096
 #define HOT_ROUNDS 11 /* the first one is not counted */
 
-enum hot { HOT_FAULT, HOT_UNMAP, HOT_PIPE_PAGE, HOT_NR };
-
 static const char *const hot_name[] = { "fault", "unmap", "pipe" };
 
 /* Virtual ns for each page of private memory touched and let go of. */
@@ -1212,8 +1211,7 @@ static long pages_in_blocks(char *mem)
 	return inside;
 }
 
-/* Medians go to `median`. */
-static void measure_hot_paths(const char *when, double *median)
+void measure_hot_paths(const char *when, double *median)
 {
 	double ns[HOT_NR][HOT_ROUNDS];
 	char key[32], *mem;
@@ -1647,6 +1645,7 @@ static const struct {
 	{ "cma_bulk", run_cma_bulk },
 	{ "cma_balance", run_cma_balance },
 	{ "area", run_area },
+	{ "scaling", run_scaling },
 };
 #define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the scenarios of `make bench` share: bench.c, bench-removal.c, bench-cma.c. */
+/* What the scenarios of `make bench` share: bench.c, and each bench-*.c. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -63,6 +63,11 @@ void online(void);
 /* What the options say is to be held from before that. */
 void hold(void);
 
+/* Virtual ns for a page that is touched, let go of, and one of the kernel's. */
+enum hot { HOT_FAULT, HOT_UNMAP, HOT_PIPE_PAGE, HOT_NR };
+/* Keys have `when` in them; medians go to `median`, which has HOT_NR. */
+void measure_hot_paths(const char *when, double *median);
+
 void run_empty(void);
 void run_full(void);
 void run_use(void);
@@ -92,5 +97,7 @@ void run_cma_effort(void);
 void run_cma_bulk(void);
 void run_cma_balance(void);
 void run_area(void);
+
+void run_scaling(void);
 
 #endif /* BENCH_H */

@@ -67,11 +67,11 @@ objects() {
 # set_machine MACHINE KERNEL KEYWORD: sets EXTRA and APPEND, the machine as
 # options for QEMU and the kernel.
 set_machine() {
-	m=512 low=0 vmem=0 dimm=0 node=0 smp=2 insn=0 APPEND=
+	m=512 low=0 vmem=0 dimm=0 max=64 node=0 smp=2 insn=0 APPEND=
 	for word in $(echo "$1" | tr ',' ' '); do
 		case $word in
 		word=*)	APPEND="$APPEND ${word#word=}" ;;
-		m=*|low=*|vmem=*|dimm=*|node=*|smp=*|insn=*)
+		m=*|low=*|vmem=*|dimm=*|max=*|node=*|smp=*|insn=*)
 			eval "${word%%=*}=\${word#*=}" ;;
 		*)	fail "$word: not part of a machine" ;;
 		esac
@@ -86,7 +86,7 @@ set_machine() {
 		;;
 	esac
 	# reserve=off: most of it is never touched.
-	EXTRA="-m ${m}M,slots=4,maxmem=64G
+	EXTRA="-m ${m}M,slots=4,maxmem=${max}G
 -smp $smp"
 	[ "$low" = 0 ] || EXTRA="$EXTRA
 -machine max-ram-below-4g=${low}M"

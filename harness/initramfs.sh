@@ -31,7 +31,7 @@ for program in demo bench tour soak; do
 	[ -e "$harness/$program.c" ] || continue
 	tests=$harness/../selftests more=
 	[ $program != bench ] ||
-		more="$harness/bench-removal.c $harness/bench-cma.c $tests/churn.c"
+		more="$harness/bench-removal.c $harness/bench-cma.c $harness/bench-scaling.c $tests/churn.c"
 	# shellcheck disable=SC2086 # a list it is
 	$CC -static -s -O2 -Wall -D_GNU_SOURCE -I"$tests" -I"$BUILD/src" -o "$work/$program" \
 		"$harness/$program.c" $more "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/load_rivals.c" "$tests/pressure.c" ||
