@@ -24,6 +24,8 @@ BENCH       ?=
 BENCH_ARGS  ?=
 ## 1: make bench and make soak go on where they were interrupted
 RESUME      ?= 0
+## how often make bench-wallclock runs each guest
+TIMES       ?= 6
 ## what make soak runs: the first schedule
 SEED        ?= 1
 ## how many of them
@@ -50,7 +52,7 @@ run   := . harness/lib.sh;
 QUIET := $(findstring s,$(firstword -$(MAKEFLAGS)))
 
 export ACCEL BENCH BENCH_ARGS BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET RESUME RETRY \
-	SERIES TESTS TIMEOUT_MUL V SEED ROUNDS PAIR SOAK_ARGS
+	SERIES TESTS TIMES TIMEOUT_MUL V SEED ROUNDS PAIR SOAK_ARGS
 # None of this is meant for the makefiles of the kernel.
 unexport MAKEFLAGS
 
@@ -62,9 +64,9 @@ endif
 # Each step is parallel in itself.
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: demo check bench bench-repeat bench-compare plots table soak kunit shell \
-	source patched kernel kernel-image initramfs lint lint-style bisect-check matrix \
-	export refresh clean distclean help \
+.PHONY: demo check bench bench-repeat bench-wallclock bench-compare plots table soak \
+	kunit shell source patched kernel kernel-image initramfs lint lint-style \
+	bisect-check matrix export refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
 .SILENT:
@@ -87,6 +89,14 @@ bench: kernel initramfs
 bench-repeat: kernel initramfs
 	BENCH='$(or $(BENCH),j)' harness/bench-kernels.sh
 	BENCH='$(or $(BENCH),j)' harness/bench.sh --repeat
+
+# Rows with one CPU that take seconds under KVM.
+wallclock_rows := k,k-full,r-empty,r-full,t-*
+
+## time on this host, best with KVM: medians of ROUNDS= runs, stock and with the series
+bench-wallclock: kernel initramfs
+	BENCH='$(or $(BENCH),$(wallclock_rows))' harness/bench-kernels.sh
+	BENCH='$(or $(BENCH),$(wallclock_rows))' harness/bench.sh --wallclock
 
 ## the ratios of two runs, A= and B=: files like raw.tsv
 bench-compare:

@@ -6,6 +6,8 @@
 #	harness/bench.sh --table	of the numbers that are there
 #	harness/bench.sh --kernels	which ones the rows need, a word each
 #	harness/bench.sh --repeat	each guest twice: are the numbers the same?
+#	harness/bench.sh --wallclock	each guest TIMES times in the host's time, one
+#					after the other: medians and ratios
 #
 # Time in the guests is virtual (qemu-configs/icount.args), hence the same on a
 # busy host, and guests may run side by side.
@@ -21,6 +23,8 @@
 #	RESUME		1: without the guests that have come to their end on the same
 #			kernel, machine and file system
 #	JOBS		guests at a time
+#	TIMES		of --wallclock
+#	ACCEL		kvm, tcg or icount; empty: icount, for --wallclock what is found out
 #	STOCK OPTION_N PATCHED LOCKSTAT STOCK_LOCKSTAT PLACEMENT NAIVE
 #			object directories of the kernels (bench-kernels.sh)
 # -f: patterns of rows are not names of files.
@@ -41,6 +45,10 @@ matrix=$harness/../qemu-configs/bench
 : "${BENCH_ARGS:=}"
 : "${RESUME:=0}"
 : "${BENCH_DIR:=$BUILD/bench}"
+: "${TIMES:=6}"
+if [ -z "$ACCEL" ] && [ "${1:-}" = --wallclock ]; then
+	ACCEL=$("$harness/probe-accel") || exit 3
+fi
 [ -n "$ACCEL" ] || ACCEL=icount
 dir=$BENCH_DIR
 raw=$dir/raw.tsv
@@ -172,6 +180,8 @@ if [ "${1:-}" = --guest ]; then
 	out=$dir/$row.$kernel.$keyword
 	set_machine "$machine" "$kernel" "$keyword"
 	OUT=$(objects "$kernel")
+	# No plugin sees what a real CPU does.
+	[ "$ACCEL" != kvm ] || insn=0
 	# Virtual time passes at once in a guest that waits for its hypervisor.
 	: "${SILENCE_LIMIT:=600}" "${RUN_LIMIT:=1800}"
 	rm -f "$out.insn"
@@ -250,11 +260,16 @@ ended() {
 		! grep -qF "	lost	" "$dir/$1.$2.$3"
 }
 
+# Those that BENCH= names, the last one first where there and back again is asked for.
+in_order() {
+	named | if [ "${BACK:-0}" = 1 ]; then tac; else cat; fi
+}
+
 # Those to boot.
 plan() {
-	[ "$RESUME" = 1 ] || { named; return; }
+	[ "$RESUME" = 1 ] || { in_order; return; }
 	these=$(files)
-	named | while read -r row scenario machine column; do
+	in_order | while read -r row scenario machine column; do
 		kernel=${column%%:*} keyword=${column#*:}
 		have "$row" "$scenario" "$machine" "$kernel" "$keyword" &&
 			ended "$row" "$kernel" "$keyword" "$these" ||
@@ -338,6 +353,47 @@ repeat() {
 	! grep -q '^FAIL' "$dir/verdict"
 }
 
+# Row by row there and back again (ABBA, ABCCBA), so that a host which gets slower, or
+# warmer, does so to all columns: the results of each round in a directory of its own.
+wallclock() {
+	case $TIMES in
+	''|*[!0-9]*|0) fail "TIMES=$TIMES is no number of runs" ;;
+	esac
+	JOBS=1 top=$BUILD/bench-wallclock
+	rows=$(named | awk '!seen[$1]++ { print $1 }')
+	[ -n "$rows" ] || fail "BENCH=$BENCH names no row of qemu-configs/bench"
+	mkdir -p "$top"
+	: >"$top/files"
+	for each in $rows; do
+		round=0
+		while [ $round -lt "$TIMES" ]; do
+			BACK=$((round % 2)) round=$((round + 1))
+			dir=$top/$round BENCH=$each
+			BENCH_DIR=$dir
+			echo "row $each, round $round of $TIMES"
+			run
+			named | while read -r _ _ _ column; do
+				echo "$dir/$each.${column%%:*}.${column#*:}"
+			done >>"$top/files"
+		done
+	done
+	BENCH=
+	{
+		describe
+		printf 'row\tkernel\tkeyword\tkey\tvalue\n'
+		xargs -r cat <"$top/files"
+	} >"$top/raw.tsv"
+	echo
+	echo "Medians of $TIMES runs in the host's time, accelerator $ACCEL; ratios to the first"
+	echo "column: of the medians, then the lowest and the highest one of a round."
+	echo
+	awk -f "$harness/bench-wallclock.awk" -f "$harness/bench-judge.awk" "$top/raw.tsv" \
+		"$matrix"
+	status=$?
+	echo "Raw numbers: $top/raw.tsv"
+	return $status
+}
+
 collect() {
 	results >"$dir/results"
 	{
@@ -362,6 +418,9 @@ if [ "${1:-}" = --kernels ]; then
 	exit 0
 elif [ "${1:-}" = --repeat ]; then
 	repeat
+	exit
+elif [ "${1:-}" = --wallclock ]; then
+	wallclock
 	exit
 elif [ "${1:-}" = --table ]; then
 	[ -d "$dir" ] || fail "no $dir (make bench)"
