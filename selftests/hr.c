@@ -1368,22 +1368,32 @@ static long released_of_nodes(void)
 	return kb < 0 ? -1 : kb * 1024 / sysconf(_SC_PAGESIZE);
 }
 
-/* Nobody is at work on pages that he took off an LRU list, or has lost them. */
+/*
+ * Nobody is at work on pages that he took off an LRU list, or has lost them. Node by
+ * node: what CPUs have counted of one that went offline is added to no total.
+ */
 static long check_isolated(bool show)
 {
-	static const char *const names[] = { "nr_isolated_anon",
-					     "nr_isolated_file" };
+	static const char *const names[] = { "nr_isolated_anon ",
+					     "nr_isolated_file " };
 	long pages, bad = 0;
-	int i;
+	glob_t g;
 
-	for (i = 0; i < 2; i++) {
-		pages = hr_vmstat(names[i]);
-		if (pages <= 0)
-			continue;
-		bad++;
-		if (show)
-			diag("%s: %ld, expected: 0", names[i], pages);
+	refresh_counters();
+	if (glob("/sys/devices/system/node/node[0-9]*/vmstat", 0, NULL, &g))
+		return 0;
+	for (size_t node = 0; node < g.gl_pathc; node++) {
+		for (int i = 0; i < 2; i++) {
+			pages = number_after(g.gl_pathv[node], names[i]);
+			if (pages <= 0)
+				continue;
+			bad++;
+			if (show)
+				diag("%s: %s: %ld, expected: 0",
+				     g.gl_pathv[node], names[i], pages);
+		}
 	}
+	globfree(&g);
 	return bad;
 }
 
