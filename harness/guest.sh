@@ -4,7 +4,7 @@
 #	harness/guest.sh <variant> <what>
 #
 # <variant> is qemu-configs/<variant>.args, <what> goes to init as hr.run=:
-# tests=<a,b,...>, demo:<arg>, bench:<arg>, kunit, shell, probe.
+# tests=<a,b,...>, demo:<arg>, bench:<arg>, upstream:<arg>, kunit, shell, probe.
 #
 # Exit status, here and in judge.sh and scan-log.sh:
 #
@@ -18,7 +18,7 @@
 #
 # Environment: BUILD SERIES OUT QEMU ACCEL TIMEOUT_MUL V, and APPEND: further
 # words for the kernel command line; EXTRA: further QEMU options, one a line;
-# NAME: the directory for logs, if not named after variant or argument.
+# NAME: the directory for logs, if not named after variant or argument; INITRAMFS.
 set -eu
 
 harness=$(cd "$(dirname "$0")" && pwd)
@@ -28,7 +28,7 @@ configs=$harness/../qemu-configs
 : "${QEMU:=qemu-system-x86_64}"
 : "${TIMEOUT_MUL:=1}"
 kernel=$OUT/arch/x86/boot/bzImage
-initramfs=$BUILD/initramfs.cpio
+initramfs=${INITRAMFS:-$BUILD/initramfs.cpio}
 
 # Limits in seconds, before TIMEOUT_MUL. Init writes a line every 5 s, the first
 # when it has booted, which takes 2 s under TCG on an idle host.

@@ -8,6 +8,7 @@
  *	hr.run=bench:<arg>	/bin/bench <arg>
  *	hr.run=tour:<arg>	/bin/tour <arg>
  *	hr.run=soak:<arg>	/bin/soak <arg>
+ *	hr.run=upstream:<arg>	/bin/upstream <arg>
  *	hr.run=kunit		results of the KUnit suites that ran at boot
  *	hr.run=shell		a shell on the console
  *	hr.run=probe		nothing: that this is reached is the answer
@@ -363,6 +364,8 @@ static int run_what(char *what)
 		return run_program("/bin/tour", what + 5);
 	if (!strncmp(what, "soak:", 5))
 		return run_program("/bin/soak", what + 5);
+	if (!strncmp(what, "upstream:", 9))
+		return run_program("/bin/upstream", what + 9);
 	if (!strcmp(what, "kunit"))
 		return run_kunit();
 	if (!strcmp(what, "shell"))
