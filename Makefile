@@ -34,6 +34,8 @@ ROUNDS      ?= 10000
 PAIR        ?= all
 ## further words for that program: plant=byte, plant=block
 SOAK_ARGS   ?=
+## what make upstream runs: collection:program of qemu-configs/upstream or patterns (mm:*,stress-ng:*); empty: all
+UPSTREAM    ?=
 ## factor on every time limit, for slow machines
 TIMEOUT_MUL ?= 1
 ## what make bench-compare compares: A= was, B= is; empty: what was kept, and the last make bench
@@ -52,7 +54,7 @@ run   := . harness/lib.sh;
 QUIET := $(findstring s,$(firstword -$(MAKEFLAGS)))
 
 export ACCEL BENCH BENCH_ARGS BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET RESUME RETRY \
-	SERIES TESTS TIMES TIMEOUT_MUL V SEED ROUNDS PAIR SOAK_ARGS
+	SERIES TESTS TIMES TIMEOUT_MUL UPSTREAM V SEED ROUNDS PAIR SOAK_ARGS
 # None of this is meant for the makefiles of the kernel.
 unexport MAKEFLAGS
 
@@ -65,7 +67,7 @@ endif
 .NOTPARALLEL:
 .SUFFIXES:
 .PHONY: demo check bench bench-repeat bench-wallclock bench-compare plots table soak \
-	kunit shell source patched kernel kernel-image initramfs lint lint-style \
+	upstream kunit shell source patched kernel kernel-image initramfs lint lint-style \
 	bisect-check matrix export refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
@@ -112,6 +114,12 @@ plots:
 ## write docs/results/<kernel>/table.md, of the numbers kept beside it
 table:
 	harness/table.sh
+
+## the kernel's own suites and stress-ng, stock and with the series: what is not the same
+upstream: kernel initramfs
+	harness/packages.sh upstream
+	PATCHED=$(OUT) harness/bench-kernels.sh stock
+	harness/upstream.sh
 
 ## thousands of schedules of a removal and somebody else, each repeatable by its seed
 soak: kernel initramfs

@@ -7,6 +7,7 @@
 # part in every allocation and which no distribution sets.
 #
 #	harness/bench-kernels.sh
+#	harness/bench-kernels.sh NAME...	these instead, as bench.sh --kernels has them
 #
 # Environment: BENCH, as for bench.sh; STOCK, OPTION_N, PATCHED, LOCKSTAT, STOCK_LOCKSTAT,
 # PLACEMENT, NAIVE: object directories; those that exist and are not ours are left alone.
@@ -59,7 +60,7 @@ if [ "$PATCHED" = "$BUILD/out-bench" ]; then
 	configure "$src" "$PATCHED"
 	build patched "$src" "$PATCHED"
 fi
-needed=" $(harness/bench.sh --kernels | tr '\n' ' ')"
+needed=" ${*:-$(harness/bench.sh --kernels | tr '\n' ' ')} "
 needs() {
 	case $needed in
 	*" $1 "*) ;;

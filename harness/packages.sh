@@ -6,6 +6,7 @@
 #	harness/packages.sh plots	to draw, too
 #	harness/packages.sh kunit	to run kunit.py, too
 #	harness/packages.sh matrix	to compile for other machines, too
+#	harness/packages.sh upstream	to compile and run other suites, too
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
@@ -24,6 +25,8 @@ wanted="$build $guest $test"
 [ "${1-}" != plots ] || wanted="$wanted gnuplot-nox"
 [ "${1-}" != kunit ] || wanted="$wanted python3"
 [ "${1-}" != matrix ] || wanted="$wanted clang gcc-aarch64-linux-gnu"
+[ "${1-}" != upstream ] ||
+	wanted="$wanted bash libcap-dev libnuma-dev liburing-dev stress-ng"
 
 # Elsewhere the build itself will say what it lacks.
 command -v dpkg-query >/dev/null || exit 0

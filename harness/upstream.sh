@@ -71,7 +71,7 @@ add_program() {
 pack() {
 	{
 		add_file /bin/upstream harness/guest/upstream
-		add_file /kselftest/upstream $list
+		add_file /kselftest/upstream "$work/tests"
 		add_file /kselftest/kselftest-list.txt "$work/kselftest-list.txt"
 		(cd "$work/kselftest" && find . -type f ! -name kselftest-list.txt) |
 		while read -r file; do
@@ -84,7 +84,7 @@ pack() {
 		add_dir /kselftest/stress-ng
 		echo "slink /kselftest/stress-ng/stress-ng /usr/bin/stress-ng 777 0 0"
 	} | awk '!seen[$2]++' >"$work/list"
-	sed -E -e '/^(#|$)/d' -e 's/ .*//' $list | sort -u >"$work/kselftest-list.txt"
+	sed -E -e '/^(#|$)/d' -e 's/ .*//' "$work/tests" | sort -u >"$work/kselftest-list.txt"
 	$CC -O2 -o "$work/gen_init_cpio" "$src/usr/gen_init_cpio.c"
 	"$work/gen_init_cpio" "$work/list" | cat "$BUILD/initramfs.cpio" - >"$work/initramfs.cpio"
 }
@@ -109,7 +109,7 @@ wanted() {
 # guest NAME OBJECTS KEYWORD NUMBERS
 guest() {
 	say GUEST "$1"
-	limit=$(awk -v numbers=",$4," 'index(numbers, "," NR ",") { n += $2 + 30 } END { print n + 300 }' $list)
+	limit=$(awk -v numbers=",$4," 'index(numbers, "," NR ",") { n += $2 + 30 } END { print n + 300 }' "$work/tests")
 	status=0
 	NAME=upstream-$1 OUT=$2 INITRAMFS=$work/initramfs.cpio RUN_LIMIT=$limit \
 		harness/guest.sh upstream "upstream:$3:$4" >"$work/$1.out" 2>&1 || status=$?
@@ -134,7 +134,7 @@ collect() {
 
 # compare WORD...: what upstream.awk says of all guests.
 compare() {
-	set -- "$@" $list
+	set -- "$@" "$work/tests"
 	column=0
 	for name in stock unused used unused-again used-again; do
 		column=$((column + 1))
@@ -163,6 +163,8 @@ if [ "${1:-}" != --table ]; then
 	done
 	mkdir -p "$work"
 	rm -f "$work"/stock.tap "$work"/unused*.tap "$work"/used*.tap
+	# A copy: the list may be edited while this runs.
+	cp $list "$work/tests"
 	build_suites
 	pack
 	ACCEL=$(harness/probe-accel)
