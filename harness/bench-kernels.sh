@@ -75,7 +75,7 @@ if needs stock && [ "$STOCK" = "$BUILD/out-stock" ]; then
 	build stock "$tree" "$STOCK"
 fi
 # An old one of another series would keep its numbers in the table.
-if { needs n || [ -e "$OPTION_N/vmlinux" ]; } && [ "$OPTION_N" = "$BUILD/out-n" ]; then
+if { needs n || { [ $# -eq 0 ] && [ -e "$OPTION_N/vmlinux" ]; }; } && [ "$OPTION_N" = "$BUILD/out-n" ]; then
 	start "$OPTION_N"
 	configure "$src" "$OPTION_N" --disable MIGRATE_HOTREMOVE
 	build option-n "$src" "$OPTION_N"

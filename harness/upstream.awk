@@ -15,7 +15,8 @@ function part(n, what, verdict) {
 		while ((column, n, what) in is)
 			what = what "'"
 	is[column, n, what] = verdict
-	if (!((n, what) in known)) {
+	# The test itself is the first of its parts.
+	if (what != "" && !((n, what) in known)) {
 		known[n, what] = 1
 		parts[n] = parts[n] SUBSEP what
 	}
@@ -72,7 +73,7 @@ function count(column, own, v,    n, i, list, m, sum) {
 		m = split(parts[n], list, SUBSEP)
 		for (i = 2; i <= m; i++)
 			if ((list[i] == "") == own && list[i] !~ /^log: / &&
-			    is[column, n, list[i]] == v)
+			    verdict(column, n, list[i]) == v)
 				sum++
 	}
 	return sum + 0
@@ -90,6 +91,8 @@ FILENAME ~ /\/tests$/ {
 /^upstream: [0-9]+ / {
 	n = $2
 	run = ""
+	if (!(n in name))
+		parts[n] = SUBSEP
 	name[n] = $0
 	sub(/^upstream: [0-9]+ /, "", name[n])
 	next
