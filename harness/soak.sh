@@ -78,6 +78,7 @@ if [ "${1:-}" = --guest ]; then
 	n=$(wc -l <"$file.new")
 	why=$(tr -d '\r' <"$logs/tap" 2>/dev/null | sed -n 's/^# FAILED //p')
 	# Whatever it said of what it could not, the schedule after the last one was it.
+	[ $status -ne 3 ] || why="seed $seed and later: could not be run, or was ended from outside"
 	[ $status -eq 0 ] || [ -n "$why" ] ||
 		why="seed $((seed + n)), status $status: $(tail -n 2 "$file.log" | head -n 1)"
 	verdict=passed
