@@ -22,7 +22,7 @@ RETRY       ?= 1
 BENCH       ?=
 ## further words for each scenario of make bench: seed=5,rounds=100
 BENCH_ARGS  ?=
-## 1: make bench and make soak go on where they were interrupted
+## 1: make bench, make soak and make upstream go on where they were interrupted
 RESUME      ?= 0
 ## how often make bench-wallclock runs each guest
 TIMES       ?= 6

@@ -13,6 +13,7 @@
 #
 # Environment: as for guest.sh, and
 #	UPSTREAM	tests (collection:program) or patterns, separated by commas; empty: all
+#	RESUME		1: without the guests that have come to their end
 #	STOCK PATCHED	object directories of the kernels
 set -euf
 cd "$(dirname "$0")/.."
@@ -108,6 +109,7 @@ wanted() {
 
 # guest NAME OBJECTS KEYWORD NUMBERS
 guest() {
+	[ ! -e "$work/$1.tap" ] || return 0
 	say GUEST "$1"
 	limit=$(awk -v numbers=",$4," 'index(numbers, "," NR ",") { n += $2 + 30 } END { print n + 300 }' "$work/tests")
 	status=0
@@ -162,7 +164,8 @@ if [ "${1:-}" != --table ]; then
 			die "$objects/arch/x86/boot/bzImage is missing" "next: make upstream"
 	done
 	mkdir -p "$work"
-	rm -f "$work"/stock.tap "$work"/unused*.tap "$work"/used*.tap
+	[ "${RESUME:-0}" = 1 ] ||
+		rm -f "$work"/stock.tap "$work"/unused*.tap "$work"/used*.tap
 	# A copy: the list may be edited while this runs.
 	cp $list "$work/tests"
 	build_suites
