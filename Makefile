@@ -95,7 +95,7 @@ bench-repeat: kernel initramfs
 # Rows with one CPU that take seconds under KVM.
 wallclock_rows := k,k-full,r-empty,r-full,t-*
 
-## time on this host, best with KVM: medians of ROUNDS= runs, stock and with the series
+## time on this host, best with KVM: medians of TIMES= runs, stock and with the series
 bench-wallclock: kernel initramfs
 	BENCH='$(or $(BENCH),$(wallclock_rows))' harness/bench-kernels.sh
 	BENCH='$(or $(BENCH),$(wallclock_rows))' harness/bench.sh --wallclock
