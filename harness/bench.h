@@ -5,7 +5,6 @@
 
 #include <stdbool.h>
 
-#define PAGE 4096UL
 #define KIB_PAGES(kib) ((kib) / 4)
 
 /* MiB unless it says otherwise. */

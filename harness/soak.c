@@ -58,7 +58,6 @@
 
 #define KEYWORD "online_hotremove"
 #define CONTIG "/sys/kernel/debug/contig_test/"
-#define PAGE 4096UL
 #define MIB (1UL << 20)
 #define MS 1000000LL
 
@@ -166,7 +165,11 @@ static void spin(unsigned long instructions)
 {
 	unsigned long turns = instructions / 2 + 1;
 
+#ifdef __aarch64__
+	asm volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r"(turns) : : "cc");
+#else
 	asm volatile("1: dec %0\n\tjnz 1b" : "+r"(turns) : : "cc");
+#endif
 }
 
 static void run_on(int cpu)
@@ -644,18 +647,6 @@ static void run_side(struct round *r, enum side side)
 	set_pacing(0);
 }
 
-static void *user_memory(size_t bytes)
-{
-	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (mem == MAP_FAILED)
-		return NULL;
-	madvise(mem, bytes, MADV_NOHUGEPAGE);
-	hr_fill(mem, bytes);
-	return mem;
-}
-
 static void __attribute__((noreturn)) be_rival(struct round *r)
 {
 	int err = 0;
@@ -663,7 +654,7 @@ static void __attribute__((noreturn)) be_rival(struct round *r)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "hr-rival");
 	run_on(RIVAL);
-	if (r->pair->own && !(r->own = user_memory(r->bytes)))
+	if (r->pair->own && !(r->own = hr_small_pages(r->bytes)))
 		err = -ENOMEM;
 	if (!err && r->pair->prepare)
 		err = r->pair->prepare(r);
@@ -925,17 +916,6 @@ static void empty_lists(void)
 	}
 }
 
-static bool in_block(const struct round *r)
-{
-	long inside = hr_pages_in_block(r->mem, r->bytes, r->block);
-
-	if (inside >= (long)(r->bytes / PAGE / 2))
-		return true;
-	failed("only %ld pages of user memory are in memory%d", inside,
-	       r->block);
-	return false;
-}
-
 static void run_round(struct round *r, const char *plant)
 {
 	long moved;
@@ -958,9 +938,12 @@ static void run_round(struct round *r, const char *plant)
 		failed("memory%d does not come online", r->block);
 		return;
 	}
-	r->mem = user_memory(r->bytes);
-	if (!r->mem || !in_block(r))
+	r->mem = hr_anon_in_block(r->block, r->bytes, MADV_NOHUGEPAGE);
+	if (!r->mem) {
+		failed("no user memory comes to lie in memory%d", r->block);
 		return;
+	}
+	hr_fill(r->mem, r->bytes);
 	pid = start_rival(r);
 	if (pid < 0) {
 		failed("the rival cannot: %s",

@@ -40,7 +40,6 @@
 #include "hr.h"
 
 #define MIB (1UL << 20)
-#define PAGE 4096UL
 #define FAIL_NTH "/proc/thread-self/fail-nth"
 #define FAILSLAB "/sys/kernel/debug/failslab/"
 #define FAIL_PAGE_ALLOC "/sys/kernel/debug/fail_page_alloc/"

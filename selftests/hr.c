@@ -34,6 +34,13 @@ static void __attribute__((format(printf, 1, 2))) diag(const char *fmt, ...)
 	va_end(ap);
 }
 
+unsigned long hr_page_bytes;
+
+static void __attribute__((constructor)) ask_page_size(void)
+{
+	hr_page_bytes = sysconf(_SC_PAGESIZE);
+}
+
 bool hr_supported(void)
 {
 	glob_t g;
@@ -553,6 +560,18 @@ void hr_fill(void *mem, size_t bytes)
 		words[i] = word_at(i);
 }
 
+void *hr_small_pages(size_t bytes)
+{
+	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return NULL;
+	madvise(mem, bytes, MADV_NOHUGEPAGE);
+	hr_fill(mem, bytes);
+	return mem;
+}
+
 size_t hr_wrong_bytes(const void *mem, size_t bytes)
 {
 	const uint64_t *words = mem;
@@ -995,13 +1014,12 @@ int hr_mke2fs(const char *const *words)
 }
 
 #define ZRAM_CONTROL "/sys/class/zram-control/"
-#define SWAP_PAGE 4096UL
 
 /* What mkswap writes: the first page of a swap area of that many pages. */
 static int make_swap(const char *dev, size_t pages)
 {
 	union {
-		unsigned char bytes[SWAP_PAGE];
+		unsigned char bytes[PAGE_MOST];
 		struct {
 			char bootbits[1024];
 			uint32_t version, last_page, nr_badpages;
@@ -1011,8 +1029,8 @@ static int make_swap(const char *dev, size_t pages)
 
 	if (fd < 0)
 		return -errno;
-	memcpy(header.bytes + SWAP_PAGE - 10, "SWAPSPACE2", 10);
-	if (write(fd, &header, SWAP_PAGE) != (ssize_t)SWAP_PAGE || fsync(fd))
+	memcpy(header.bytes + PAGE - 10, "SWAPSPACE2", 10);
+	if (write(fd, &header, PAGE) != (ssize_t)PAGE || fsync(fd))
 		ret = -EIO;
 	close(fd);
 	return ret;
@@ -1031,7 +1049,7 @@ int hr_zram_swapon(size_t bytes)
 	ret = hr_write_file(path, val);
 	snprintf(path, sizeof(path), "/dev/zram%d", zram);
 	if (!ret)
-		ret = make_swap(path, bytes / SWAP_PAGE);
+		ret = make_swap(path, bytes / PAGE);
 	if (!ret && swapon(path, 0))
 		ret = errno == ENOSYS ? -EOPNOTSUPP : -errno;
 	if (!ret)

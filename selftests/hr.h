@@ -14,6 +14,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Bytes of a page, which are 4, 16 or 64 KiB on arm64. */
+extern unsigned long hr_page_bytes;
+
+#define PAGE hr_page_bytes
+#define PAGE_MOST (64UL << 10)
+#define PAGE_KIB (PAGE / 1024)
+#define MIB_PAGES ((long)((1UL << 20) / PAGE))
+
 #define HR_SYS_MEMORY "/sys/devices/system/memory"
 
 /* Does this kernel have MIGRATE_HOTREMOVE? Tests SKIP with this reason. */
@@ -117,6 +125,8 @@ long hr_pages_in_block(const void *addr, size_t bytes, int block);
  * NULL if the block is never reached. The caller unmaps.
  */
 void *hr_anon_in_block(int block, size_t bytes, int advice);
+/* Anonymous memory of single pages, filled (hr_fill()), or NULL. */
+void *hr_small_pages(size_t bytes);
 /* Fill memory so that each word tells where it belongs; bytes that do not. */
 void hr_fill(void *mem, size_t bytes);
 size_t hr_wrong_bytes(const void *mem, size_t bytes);

@@ -298,7 +298,7 @@ static int setup_exec(struct load *l)
 /* The pages of the arguments are moved to where the stack comes to lie. */
 static void churn_exec(struct load *l)
 {
-	static char text[16 * PAGE];
+	static char text[64 << 10];
 	char *argv[] = { PROGRAM, text, text, text, NULL };
 	int i;
 
@@ -515,7 +515,7 @@ static void churn_reclaim(struct load *l)
 /* A pipe of these holds 16 pages; their buffers and inodes are slab objects. */
 static void churn_slab(struct load *l)
 {
-	static char buf[16 * PAGE];
+	static char buf[16 * PAGE_MOST];
 	int i, n, fds[2], nr = PIPES + turn(l, 16);
 
 	for (i = 0; i < STORM; i++) {
@@ -523,7 +523,8 @@ static void churn_slab(struct load *l)
 			continue;
 		for (n = 0; n < nr; n++)
 			if (pipe(fds) ||
-			    write(fds[1], buf, sizeof(buf)) != sizeof(buf) ||
+			    write(fds[1], buf, 16 * PAGE) !=
+				    (long)(16 * PAGE) ||
 			    eventfd(0, 0) < 0)
 				_exit(1);
 		_exit(0);

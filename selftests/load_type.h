@@ -17,7 +17,6 @@
 #include "hr.h"
 #include "load.h"
 
-#define PAGE 4096UL
 #define THP (2UL << 20)
 #define MIB (1UL << 20)
 

@@ -38,7 +38,6 @@
 #include "hr.h"
 #include "pressure.h"
 
-#define PAGE 4096UL
 #define THP (2UL << 20)
 #define MIB (1UL << 20)
 
@@ -586,7 +585,7 @@ static long check_holder(struct pressure *p)
 
 static long resident(struct pressure *p)
 {
-	static unsigned char in_core[(16 * MIB) / PAGE];
+	static unsigned char in_core[(16 * MIB) / 4096];
 	size_t bytes = p->mib * MIB, pos, len, i;
 	long found = 0;
 
@@ -705,7 +704,7 @@ static struct {
 /* Pages for two pipes by turns, so that those of each lie between the other's. */
 static long grow_holed(void)
 {
-	static char page[PAGE];
+	static char page[PAGE_MOST];
 	int fds[2], ret;
 
 	if (!holed.pages) {

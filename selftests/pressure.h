@@ -221,8 +221,6 @@ long pressure_watermark_pages(const char *name);
 /* ---- scenes: what the tests share --------------------------------------- */
 
 #define MIB_KIB 1024UL
-#define PAGE_KIB 4UL
-#define MIB_PAGES 256L
 
 /* Without hardware acceleration, 500,000 files take 30 s. */
 #define GROW_SECONDS 240

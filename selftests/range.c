@@ -39,7 +39,6 @@
 #include "hr.h"
 
 #define MIB (1UL << 20)
-#define PAGE 4096UL
 #define FILES "/sys/kernel/debug/contig_test/"
 #define MAX_ORDER 10
 #define KEYWORD "online_hotremove"
@@ -399,8 +398,8 @@ static int set_policy(int policy)
  */
 TEST_F_TIMEOUT(range, pcp_policy, 300)
 {
-	static char *pages[48 * MIB / PAGE], **at = pages;
-	const size_t bytes = sizeof(pages) / sizeof(*pages) * PAGE;
+	static char *pages[48 * MIB / 4096], **at = pages;
+	const size_t bytes = 48 * MIB;
 	cpu_set_t one;
 	char *mem;
 	long nr;

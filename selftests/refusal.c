@@ -175,19 +175,19 @@ struct pinned {
 /* vmsplice() keeps a reference that no migration can take along. */
 static int pin(struct pinned *p, int block)
 {
-	struct iovec iov = { .iov_len = 4096 };
+	struct iovec iov = { .iov_len = PAGE };
 
 	p->mem = hr_anon_in_block(block, PIN_BYTES, MADV_NOHUGEPAGE);
 	if (!p->mem || pipe(p->pipe))
 		return -1;
-	for (iov.iov_base = p->mem;; iov.iov_base += 4096) {
+	for (iov.iov_base = p->mem;; iov.iov_base += PAGE) {
 		if (iov.iov_base == p->mem + PIN_BYTES)
 			return -1;
 		p->pfn = hr_virt_to_pfn(iov.iov_base);
 		if (hr_pfn_in_block(p->pfn, block))
 			break;
 	}
-	return vmsplice(p->pipe[1], &iov, 1, 0) == 4096 ? 0 : -1;
+	return vmsplice(p->pipe[1], &iov, 1, 0) == (long)PAGE ? 0 : -1;
 }
 
 static void unpin(struct pinned *p)
@@ -309,7 +309,7 @@ static void end_child(pid_t child)
  */
 TEST_F_TIMEOUT(block, pin_comes_and_goes, TEST_S)
 {
-	struct iovec iov = { .iov_len = 4096 };
+	struct iovec iov = { .iov_len = PAGE };
 	struct attempt a;
 	struct pinned p;
 	pid_t child;
@@ -319,16 +319,18 @@ TEST_F_TIMEOUT(block, pin_comes_and_goes, TEST_S)
 		SKIP(return, "hot-removable memory only");
 	ASSERT_EQ(0, pin(&p, self->nr));
 	for (iov.iov_base = p.mem; hr_virt_to_pfn(iov.iov_base) != p.pfn;
-	     iov.iov_base += 4096)
+	     iov.iov_base += PAGE)
 		;
 	child = fork();
 	if (!child) {
-		char page[4096];
+		char page[PAGE_MOST];
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		/* A read copies and lets go: for 2 of 22 ms. */
-		while (!pipe(fds) && vmsplice(fds[1], &iov, 1, 0) == 4096 &&
-		       !usleep(20000) && read(fds[0], page, 4096) == 4096) {
+		while (!pipe(fds) &&
+		       vmsplice(fds[1], &iov, 1, 0) == (long)PAGE &&
+		       !usleep(20000) &&
+		       read(fds[0], page, PAGE) == (long)PAGE) {
 			close(fds[0]);
 			close(fds[1]);
 			usleep(2000);
@@ -357,21 +359,21 @@ TEST_F_TIMEOUT(block, pin_comes_and_goes, TEST_S)
  */
 TEST_F_TIMEOUT(block, many_pinned, TEST_S)
 {
-	struct iovec iov = { .iov_len = 4096 };
+	struct iovec iov = { .iov_len = PAGE };
 	long failed, pinned = 0;
 	struct attempt a;
 	char *mem, *at;
 	int fds[2];
 
-	mem = hr_anon_in_block(self->nr, 4 * MANY * 4096UL, MADV_NOHUGEPAGE);
+	mem = hr_anon_in_block(self->nr, 4 * MANY * PAGE, MADV_NOHUGEPAGE);
 	ASSERT_NE(NULL, mem);
 	ASSERT_EQ(0, pipe(fds));
-	ASSERT_LT(0, fcntl(fds[1], F_SETPIPE_SZ, MANY * 4096));
-	for (at = mem; at < mem + 4 * MANY * 4096UL && pinned < MANY;
-	     at += 4096) {
+	ASSERT_LT(0, fcntl(fds[1], F_SETPIPE_SZ, MANY * PAGE));
+	for (at = mem; at < mem + 4 * MANY * PAGE && pinned < MANY;
+	     at += PAGE) {
 		iov.iov_base = at;
 		if (hr_pfn_in_block(hr_virt_to_pfn(at), self->nr))
-			pinned += vmsplice(fds[1], &iov, 1, 0) == 4096;
+			pinned += vmsplice(fds[1], &iov, 1, 0) == (long)PAGE;
 	}
 	failed = hr_vmstat("pgmigrate_fail");
 	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 3);
@@ -385,7 +387,7 @@ TEST_F_TIMEOUT(block, many_pinned, TEST_S)
 	close(fds[0]);
 	close(fds[1]);
 	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
-	munmap(mem, 4 * MANY * 4096UL);
+	munmap(mem, 4 * MANY * PAGE);
 }
 
 /*
@@ -675,7 +677,7 @@ static char *first_in_block(char *mem, int nr, int block)
  */
 TEST_F_TIMEOUT(block, hugetlb_pinned, TEST_S)
 {
-	struct iovec iov = { .iov_len = 4096 };
+	struct iovec iov = { .iov_len = PAGE };
 	struct attempt a;
 	int used, pool;
 	int fds[2];
@@ -690,7 +692,7 @@ TEST_F_TIMEOUT(block, hugetlb_pinned, TEST_S)
 	hr_fill(mem, pool / 2 * HUGE_BYTES);
 	iov.iov_base = first_in_block(mem, pool / 2, self->nr);
 	ASSERT_EQ(0, pipe(fds));
-	ASSERT_EQ(4096, vmsplice(fds[1], &iov, 1, 0));
+	ASSERT_EQ((long)PAGE, vmsplice(fds[1], &iov, 1, 0));
 	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 3);
 	EXPECT_EQ(variant->ends ? -EBUSY : -EINTR, a.ret);
 	EXPECT_TRUE(says(&a, variant->ends ? "pinned" : "signal"));
@@ -822,13 +824,13 @@ static void poisoned(struct __test_metadata *_metadata, int block, int advice)
 		SKIP(return, "needs a block that can be unplugged");
 	mem = hr_anon_in_block(block, PIN_BYTES, MADV_NOHUGEPAGE);
 	ASSERT_NE(NULL, mem);
-	for (at = mem; !hr_pfn_in_block(hr_virt_to_pfn(at), block); at += 4096)
+	for (at = mem; !hr_pfn_in_block(hr_virt_to_pfn(at), block); at += PAGE)
 		ASSERT_LT(at, mem + PIN_BYTES);
 	corrupted = hr_meminfo_kb("HardwareCorrupted");
 	/* Whoever asks for a page of his to fail hard is told so, by SIGBUS. */
 	child = fork();
 	if (!child)
-		_exit(madvise(at, 4096, advice));
+		_exit(madvise(at, PAGE, advice));
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	ASSERT_TRUE(advice == MADV_HWPOISON ? WIFSIGNALED(status) : !status);
 	EXPECT_EQ(corrupted + 4, hr_meminfo_kb("HardwareCorrupted"));

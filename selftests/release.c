@@ -1467,7 +1467,6 @@ TEST_F_TIMEOUT(storm, of_growers, 300)
 /* So many switches must succeed meanwhile, there and back. */
 #define ENOUGH_SWITCHES 20
 #define MAX_POISONED 16
-#define KPF_HWPOISON (1ULL << 19) /* of /proc/kpageflags */
 
 struct race {
 	bool stop;
@@ -1623,7 +1622,7 @@ static void race_poison(const struct scene *s, struct race *race)
 		return;
 	memset(mem, 1, bytes);
 	/* With such a page a block comes not online again, nor is it switched. */
-	for (at = mem; at < mem + bytes; at += 4096) {
+	for (at = mem; at < mem + bytes; at += PAGE) {
 		pfn = hr_virt_to_pfn(at);
 		/* 0: it is on its way. */
 		if (pfn && !hr_pfn_in_block(pfn, s->blocks[0]) &&
@@ -1634,7 +1633,7 @@ static void race_poison(const struct scene *s, struct race *race)
 			break;
 	}
 	if (at < mem + bytes &&
-	    !madvise(at, 4096, hard ? MADV_HWPOISON : MADV_SOFT_OFFLINE)) {
+	    !madvise(at, PAGE, hard ? MADV_HWPOISON : MADV_SOFT_OFFLINE)) {
 		race->nr_poisoned++;
 		race->done[3]++;
 		race->hard += hard;
@@ -1642,29 +1641,12 @@ static void race_poison(const struct scene *s, struct race *race)
 	munmap(mem, bytes);
 }
 
-/* By their flags: what was looked up may have moved before it was poisoned. */
 static void unpoison(void)
 {
-	static uint64_t flags[32768];
 	int blocks[64], nr = hr_blocks_in_state("online", blocks, 64), i;
-	unsigned long pfn, end, at, n;
-	char text[32];
 
-	for (i = 0; i < nr; i++) {
-		pfn = hr_block_pfn(blocks[i]);
-		end = pfn + hr_block_pages();
-		for (; pfn < end; pfn += n) {
-			n = end - pfn < 32768 ? end - pfn : 32768;
-			if (hr_kpageflags(pfn, n, flags))
-				break;
-			for (at = 0; at < n; at++) {
-				if (!(flags[at] & KPF_HWPOISON))
-					continue;
-				snprintf(text, sizeof(text), "0x%lx", pfn + at);
-				hr_write_file(UNPOISON, text);
-			}
-		}
-	}
+	for (i = 0; i < nr; i++)
+		hr_unpoison(hr_block_pfn(blocks[i]), hr_block_pages());
 }
 
 /*

@@ -50,7 +50,6 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-#define PAGE 4096UL
 /* A huge page, and a piece of a device with such pieces. */
 #define PIECE (2UL << 20)
 #define PIECE_PAGES (PIECE / PAGE)
@@ -317,7 +316,7 @@ static int hotremove_block(void)
  */
 TEST_F_TIMEOUT(virtio_mem, one_page_held, 900)
 {
-	struct iovec iov = { .iov_len = 4096 };
+	struct iovec iov = { .iov_len = PAGE };
 	const size_t bytes = 8UL << 20;
 	long piece, left;
 	char *mem, *end;
@@ -333,11 +332,11 @@ TEST_F_TIMEOUT(virtio_mem, one_page_held, 900)
 	ASSERT_NE(NULL, mem);
 	end = mem + bytes;
 	for (iov.iov_base = mem; iov.iov_base < (void *)end;
-	     iov.iov_base += 4096)
+	     iov.iov_base += PAGE)
 		if (hr_pfn_in_block(hr_virt_to_pfn(iov.iov_base), block))
 			break;
 	ASSERT_EQ(0, pipe(fds));
-	ASSERT_EQ(4096, vmsplice(fds[1], &iov, 1, 0));
+	ASSERT_EQ((long)PAGE, vmsplice(fds[1], &iov, 1, 0));
 	EXPECT_EQ(-ETIMEDOUT, hr_vmem_resize(variant->id, 0, 30));
 	left = hr_vmem_size_mib(variant->id);
 	EXPECT_EQ(piece, left)
@@ -432,19 +431,6 @@ TEST_F_TIMEOUT(virtio_mem, half_in_use, 900)
 	EXPECT_EQ(0, hr_check_invariants());
 }
 
-/* Single pages, each of which tells where it belongs. */
-static char *map_pages(size_t bytes)
-{
-	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (mem == MAP_FAILED)
-		return NULL;
-	madvise(mem, bytes, MADV_NOHUGEPAGE);
-	hr_fill(mem, bytes);
-	return mem;
-}
-
 static int compare_longs(const void *a, const void *b)
 {
 	long x = *(const long *)a, y = *(const long *)b;
@@ -480,7 +466,7 @@ TEST_F_TIMEOUT(virtio_mem, emptiest_first, 900)
 	ASSERT_EQ(0, hr_write_file(PROACTIVENESS, "0"));
 	plug_to_be_used(_metadata, variant, &self->ballast, EMPTIEST_PLUG_MIB);
 	first = hr_block_pfn(hotremove_block());
-	mem = map_pages(bytes);
+	mem = hr_small_pages(bytes);
 	ASSERT_NE(NULL, mem);
 
 	/* A quarter of what the driver looks at, too: one of 16 pages. */
@@ -612,7 +598,7 @@ static void huge_pages_stay(struct __test_metadata *_metadata,
 
 	/* Ordinary memory is in use until the device is. */
 	room = room_mib << 20;
-	singles = map_pages(room);
+	singles = hr_small_pages(room);
 	ASSERT_NE(NULL, singles);
 	ASSERT_EQ(0, mlock2(singles, room, MLOCK_ONFAULT));
 	RESIZE(plug_mib);
@@ -644,7 +630,7 @@ static void huge_pages_stay(struct __test_metadata *_metadata,
 	/* The pool has some of what was left of ordinary memory, lists of CPUs more. */
 	pressure_counters(&now);
 	bytes = (kb / 1024 + now.v[PC_FREE_ORDINARY] / MIB_PAGES / 2) << 20;
-	small = map_pages(bytes);
+	small = hr_small_pages(bytes);
 	ASSERT_NE(NULL, small);
 	ASSERT_EQ(0, mlock2(small, bytes, MLOCK_ONFAULT));
 
