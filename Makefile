@@ -10,8 +10,12 @@ SERIES      ?= 6.12
 JOBS        ?= $(shell nproc)
 ## QEMU accelerator, kvm or tcg; empty: find out by booting a guest
 ACCEL       ?=
+## the guest's machine: x86_64 or arm64 (make check, shell, kernel)
+ARCH        ?= x86_64
+## KiB in a page of arm64: 4 or 64
+PAGE_KIB    ?= 4
 ## the hypervisor
-QEMU        ?= qemu-system-x86_64
+QEMU        ?= qemu-system-$(ARCH:arm64=aarch64)
 ## 1: a kernel with debugging options, built beside the other
 DEBUG       ?= 0
 ## what make check runs: test or variant:test, separated by commas; empty: all
@@ -46,17 +50,32 @@ DIR         ?= $(BUILD)/export
 ## 1: show every command and all its output
 V           ?= 0
 
-BUILD := build/$(SERIES)
-OUT   := $(BUILD)/out$(if $(filter-out 0,$(DEBUG)),-debug)
-image := $(OUT)/arch/x86/boot/bzImage
+# What is not the default machine has a directory in which all but the source is its own.
+machine := $(filter-out x86_64-4,$(ARCH)-$(PAGE_KIB))
+TREE    := build/$(SERIES)
+SOURCE  := $(TREE)/src
+BUILD   := $(TREE)$(addprefix /,$(machine:-4=))
+OUT     := $(BUILD)/out$(if $(filter-out 0,$(DEBUG)),-debug)
+IMAGE   := $(if $(machine),arch/arm64/boot/Image,arch/x86/boot/bzImage)
 run   := . harness/lib.sh;
 # make -s
 QUIET := $(findstring s,$(firstword -$(MAKEFLAGS)))
 
 export ACCEL BENCH BENCH_ARGS BUILD DEBUG JOBS KERNEL_SRC OUT QEMU QUIET RESUME RETRY \
-	SERIES TESTS TIMES TIMEOUT_MUL UPSTREAM V SEED ROUNDS PAIR SOAK_ARGS
+	SERIES TESTS TIMES TIMEOUT_MUL UPSTREAM V SEED ROUNDS PAIR SOAK_ARGS \
+	IMAGE PAGE_KIB SOURCE
 # None of this is meant for the makefiles of the kernel.
 unexport MAKEFLAGS
+# But these are, and leave the kernel's default alone where it is the machine.
+CROSS_COMPILE ?= $(if $(filter-out $(ARCH:arm64=aarch64),$(shell uname -m)),aarch64-linux-gnu-)
+ifeq ($(machine),)
+unexport ARCH CROSS_COMPILE
+else
+export ARCH CROSS_COMPILE
+endif
+ifeq ($(filter x86_64-4 arm64-4 arm64-64,$(ARCH)-$(PAGE_KIB)),)
+$(error ARCH=$(ARCH) PAGE_KIB=$(PAGE_KIB): there are ARCH=x86_64, ARCH=arm64 and ARCH=arm64 PAGE_KIB=64)
+endif
 
 ifeq ($(wildcard patches/$(SERIES)/series),)
 $(error no patches/$(SERIES)/series; SERIES= is one of: $(patsubst patches/%/series,%,$(wildcard patches/*/series)))
@@ -67,7 +86,7 @@ endif
 .NOTPARALLEL:
 .SUFFIXES:
 .PHONY: demo check bench bench-repeat bench-wallclock bench-compare plots table soak \
-	upstream kunit shell source patched kernel kernel-image initramfs lint lint-style \
+	upstream dump kunit shell source patched kernel kernel-image initramfs lint lint-style \
 	bisect-check matrix export refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
@@ -121,6 +140,12 @@ upstream: kernel initramfs
 	PATCHED=$(OUT) harness/bench-kernels.sh stock
 	harness/upstream.sh
 
+## a dump of a guest, stock and with the series: does makedumpfile find in it what is free?
+dump: kernel initramfs
+	harness/packages.sh dump
+	PATCHED=$(OUT) harness/bench-kernels.sh stock
+	harness/dump.sh
+
 ## thousands of schedules of a removal and somebody else, each repeatable by its seed
 soak: kernel initramfs
 	harness/soak.sh
@@ -134,17 +159,17 @@ shell: kernel initramfs
 	harness/shell.sh
 
 ## fetch or clone the kernel source to build/<series>/src
-source: $(BUILD)/.source
+source: $(TREE)/.source
 
 ## apply the series there, one commit per patch
-patched: $(BUILD)/.patched
+patched: $(TREE)/.patched
 
 ## build the kernel
 kernel: $(OUT)/.built
 
 ## build the kernel and print the path of its image; with -s nothing else
 kernel-image: kernel
-	echo $(abspath $(image))
+	echo $(abspath $(OUT)/$(IMAGE))
 
 ## build the selftests and pack the guest's file system
 initramfs: $(BUILD)/initramfs.cpio
@@ -167,9 +192,9 @@ matrix: patched $(OUT)/.config
 	harness/matrix.sh
 
 ## write the commits of build/<series>/src back to patches/
-refresh: $(BUILD)/.source
+refresh: $(TREE)/.source
 	harness/series.sh refresh
-	touch $(BUILD)/.patched
+	touch $(TREE)/.patched
 
 ## write mails for git am to DIR: the series and the selftests
 export: patched
@@ -177,7 +202,7 @@ export: patched
 
 ## remove what was built, keep the source
 clean:
-	rm -rf $(filter-out $(BUILD)/src $(BUILD)/download,$(wildcard $(BUILD)/*)) \
+	rm -rf $(filter-out $(SOURCE) $(TREE)/download,$(wildcard $(BUILD)/*)) \
 		$(BUILD)/.selftests
 
 ## remove everything that was made or fetched
@@ -203,21 +228,21 @@ $(BUILD)/.OUT: FORCE
 	echo '$(OUT)' | cmp -s - $@ || echo '$(OUT)' >$@
 
 # FORCE: these look for themselves, and leave the file alone if nothing is new.
-$(BUILD)/.source: FORCE | packages
-	mkdir -p $(BUILD)
+$(TREE)/.source: FORCE | packages
+	mkdir -p $(TREE)
 	harness/source.sh $@
 
-$(BUILD)/.patched: $(BUILD)/.source patches/$(SERIES)/series $(wildcard patches/$(SERIES)/*.patch)
+$(TREE)/.patched: $(TREE)/.source patches/$(SERIES)/series $(wildcard patches/$(SERIES)/*.patch)
 	harness/series.sh apply
 	touch $@
 
-$(OUT)/.config: $(BUILD)/.patched harness/config.sh $(wildcard qemu-configs/*.config)
-	$(run) say CONFIG $@; logged config "make kernel V=1" harness/config.sh $(BUILD)/src $(OUT)
+$(OUT)/.config: $(TREE)/.patched harness/config.sh $(wildcard qemu-configs/*.config)
+	$(run) say CONFIG $@; logged config "make kernel V=1" harness/config.sh $(SOURCE) $(OUT)
 
 $(OUT)/.built: $(OUT)/.config FORCE
 	harness/kernel.sh $@
 
-$(BUILD)/.selftests: $(BUILD)/.patched $(OUT)/.built $(wildcard selftests/*)
+$(BUILD)/.selftests: $(TREE)/.patched $(OUT)/.built $(wildcard selftests/*)
 	harness/selftests.sh
 	touch $@
 

@@ -17,6 +17,9 @@ harness=$(cd "$(dirname "$0")" && pwd)
 : "${TIMEOUT_MUL:=1}"
 OUT=${OUT:-$BUILD/out}
 logs=$BUILD/logs
+matrix=$harness/../qemu-configs/matrix
+[ "${ARCH:-x86_64}" = x86_64 ] || matrix=$matrix-$ARCH
+[ "${PAGE_KIB:-4}" = 4 ] || matrix=$matrix-${PAGE_KIB}k
 
 # KASAN and lockdep make a guest several times slower.
 [ "${DEBUG:-0}" = 0 ] || TIMEOUT_MUL=$((TIMEOUT_MUL * 4))
@@ -97,7 +100,7 @@ plan() {
 	# Those in parentheses are left out where CI= is set.
 	marked='s/[()]//g'
 	[ -z "${CI:-}" ] || marked='s/([a-z_]*)//g'
-	grep -v -e '^#' -e '^$' "$harness/../qemu-configs/matrix" | sed "$marked" |
+	grep -v -e '^#' -e '^$' "$matrix" | sed "$marked" |
 	while read -r variant tests; do
 		# What memory that machine has is for the other kernel.
 		[ "${DEBUG:-0}" = 0 ] || [ "$tests" != soak ] || continue
@@ -131,7 +134,7 @@ if [ -s "$logs/plan" ]; then
 	export ACCEL
 	echo "kernel $(cat "$OUT/include/config/kernel.release"), accelerator $ACCEL"
 elif [ -z "$files" ]; then
-	echo "check: TESTS=$TESTS names nothing in qemu-configs/matrix" >&2
+	echo "check: TESTS=$TESTS names nothing in qemu-configs/${matrix##*/}" >&2
 	exit 3
 fi
 

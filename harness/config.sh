@@ -20,7 +20,8 @@ out=$(cd "$2" && pwd)
 dir=$(cd "$(dirname "$0")/../qemu-configs" && pwd)
 log=$out/config.log
 
-fragments="machine memory workload test hotremove"
+fragments="machine ${ARCH:=x86_64} memory workload test hotremove"
+[ "$ARCH-${PAGE_KIB:-4}" != arm64-64 ] || fragments="$fragments arm64-64k"
 [ "${DEBUG:-0}" = 0 ] || fragments="$fragments debug"
 
 files=

@@ -27,7 +27,7 @@ configs=$harness/../qemu-configs
 : "${OUT:=$BUILD/out}"
 : "${QEMU:=qemu-system-x86_64}"
 : "${TIMEOUT_MUL:=1}"
-kernel=$OUT/arch/x86/boot/bzImage
+kernel=$OUT/${IMAGE:-arch/x86/boot/bzImage}
 initramfs=${INITRAMFS:-$BUILD/initramfs.cpio}
 
 # Limits in seconds, before TIMEOUT_MUL. Init writes a line every 5 s, the first
@@ -65,8 +65,12 @@ check_host() {
 		[ -r "$file" ] || fail "$file is missing (make kernel initramfs)"
 	done
 	[ -n "${ACCEL:-}" ] || ACCEL=$("$harness/probe-accel")
-	[ -r "$configs/$ACCEL.args" ] ||
-		fail "no such accelerator: $ACCEL (qemu-configs/$ACCEL.args)"
+	# Emulated CPUs are of a kind, those of the host are not.
+	accel=$configs/$ACCEL.args
+	[ "${ARCH:-x86_64}" = x86_64 ] || [ "$ACCEL" = kvm ] ||
+		accel=$configs/$ACCEL-$ARCH.args
+	[ -r "$accel" ] ||
+		fail "no such accelerator: $ACCEL (${accel#"$harness/../"})"
 }
 
 # The limit of the whole run, and what the guest must know of limits. Where its
@@ -107,7 +111,7 @@ compose() {
 		*)	set -- "$@" $option $rest ;;
 		esac
 	done <<-EOF
-	$(cat "$configs/$ACCEL.args" "$configs/all.args" "$configs/$variant.args")
+	$(cat "$accel" "$configs/all.args" "$configs/${ARCH:-x86_64}.args" "$configs/$variant.args")
 	${EXTRA:-}
 	EOF
 	append="${append# } $words${APPEND:+ $APPEND}"

@@ -9,6 +9,7 @@
  *	hr.run=tour:<arg>	/bin/tour <arg>
  *	hr.run=soak:<arg>	/bin/soak <arg>
  *	hr.run=upstream:<arg>	/bin/upstream <arg>
+ *	hr.run=dump:<arg>	/bin/dump <arg>
  *	hr.run=kunit		results of the KUnit suites that ran at boot
  *	hr.run=shell		a shell on the console
  *	hr.run=probe		nothing: that this is reached is the answer
@@ -352,20 +353,22 @@ static int run_shell(void)
 
 static int run_what(char *what)
 {
+	static const char *const programs[] = { "demo", "bench",    "tour",
+						"soak", "upstream", "dump" };
+	char path[32];
+	size_t i, len;
+
 	if (!what)
 		die("no hr.run= on the kernel command line");
 	if (!strncmp(what, "tests=", 6))
 		return run_tests(what + 6);
-	if (!strncmp(what, "demo:", 5))
-		return run_program("/bin/demo", what + 5);
-	if (!strncmp(what, "bench:", 6))
-		return run_program("/bin/bench", what + 6);
-	if (!strncmp(what, "tour:", 5))
-		return run_program("/bin/tour", what + 5);
-	if (!strncmp(what, "soak:", 5))
-		return run_program("/bin/soak", what + 5);
-	if (!strncmp(what, "upstream:", 9))
-		return run_program("/bin/upstream", what + 9);
+	for (i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
+		len = strlen(programs[i]);
+		if (strncmp(what, programs[i], len) || what[len] != ':')
+			continue;
+		snprintf(path, sizeof(path), "/bin/%s", programs[i]);
+		return run_program(path, what + len + 1);
+	}
 	if (!strcmp(what, "kunit"))
 		return run_kunit();
 	if (!strcmp(what, "shell"))

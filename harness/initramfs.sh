@@ -3,8 +3,9 @@
 # if there are any, and the installed selftests. No root is needed: the kernel's
 # gen_init_cpio writes device nodes and owners from a list.
 #
-# Environment: BUILD, with src (kernel source), out (built kernel) and, if
-# there, selftests (what `make install` of the selftests left).
+# Environment: BUILD, with out (built kernel) and, if there, selftests (what
+# `make install` of the selftests left); SOURCE: kernel source; with CROSS_COMPILE the
+# guest's programs are compiled with it, and found in BUILD/root.
 set -eu
 
 fail() {
@@ -14,14 +15,17 @@ fail() {
 
 harness=$(dirname "$0")
 : "${BUILD:=build/${SERIES:-6.12}}"
-: "${CC:=gcc}"
+: "${SOURCE:=$BUILD/src}"
+: "${HOSTCC:=gcc}" "${CC:=${CROSS_COMPILE-}gcc}"
+root=${CROSS_COMPILE:+$BUILD/root}
 OUT=${OUT:-$BUILD/out}
 work=$BUILD/initramfs
 list=$work/list
 mkdir -p "$work"
+[ -z "$root" ] || "$harness/foreign.sh" busybox-static coreutils e2fsprogs util-linux
 
-$CC -O2 -o "$work/gen_init_cpio" "$BUILD/src/usr/gen_init_cpio.c" ||
-	fail "cannot build $BUILD/src/usr/gen_init_cpio.c"
+$HOSTCC -O2 -o "$work/gen_init_cpio" "$SOURCE/usr/gen_init_cpio.c" ||
+	fail "cannot build $SOURCE/usr/gen_init_cpio.c"
 $CC -static -s -O2 -Wall -Wextra -o "$work/init" "$harness/init.c" ||
 	fail "cannot build $harness/init.c (a static libc is needed: libc6-dev)"
 
@@ -33,15 +37,18 @@ for program in demo bench tour soak; do
 	[ $program != bench ] ||
 		more="$harness/bench-removal.c $harness/bench-cma.c $harness/bench-scaling.c $tests/churn.c"
 	# shellcheck disable=SC2086 # a list it is
-	$CC -static -s -O2 -Wall -D_GNU_SOURCE -I"$tests" -I"$BUILD/src" -o "$work/$program" \
+	$CC -static -s -O2 -Wall -D_GNU_SOURCE -I"$tests" -I"$SOURCE" -o "$work/$program" \
 		"$harness/$program.c" $more "$harness/report.c" "$tests/hr.c" "$tests/load.c" "$tests/load_rivals.c" "$tests/pressure.c" ||
 		fail "cannot build $harness/$program.c"
 	programs="$programs $program"
 done
 
 find_program() {
-	PATH=$PATH:/usr/sbin:/sbin command -v "$1" ||
-		fail "$1 is missing on this machine (package $2)"
+	(
+		PATH=$PATH:/usr/sbin:/sbin
+		[ -z "$root" ] || PATH=$root/usr/bin:$root/bin:$root/usr/sbin:$root/sbin
+		command -v "$1"
+	) || fail "$1 is missing ${root:+in $root }(package $2)"
 }
 
 # The archive needs each directory before what is in it.
@@ -54,12 +61,29 @@ add_file() {
 	echo "file $1 $(realpath "$2") ${3:-755} 0 0"
 }
 
-# A program from this machine with the libraries it names.
+# A program from this machine, or for another one, with the libraries it names.
 add_program() {
 	path=$(find_program "$1" "$2")
 	add_file "/usr/bin/$1" "$path"
-	ldd "$path" | grep -o '/[^ ]*' | while read -r library; do
-		add_file "$library" "$library"
+	if [ -n "$root" ]; then
+		add_foreign_libraries "$path"
+	else
+		ldd "$path" | grep -o '/[^ ]*' | while read -r library; do
+			add_file "$library" "$library"
+		done
+	fi
+}
+
+# What ldd would say, which runs the program.
+add_foreign_libraries() {
+	loader=$("${CROSS_COMPILE}readelf" -l "$1" | sed -n 's/.*interpreter: \(.*\)\]/\1/p')
+	[ -z "$loader" ] || add_file "$loader" "$root$loader"
+	"${CROSS_COMPILE}readelf" -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
+	while read -r library; do
+		file=$(find "$root/lib" "$root/usr/lib" -name "$library" | head -n 1)
+		[ -n "$file" ] || fail "$1 needs $library"
+		add_file "${file#"$root"}" "$file"
+		add_foreign_libraries "$file"
 	done
 }
 
@@ -72,13 +96,13 @@ add_tree() {
 }
 
 busybox=$(find_program busybox busybox-static)
-ldd "$busybox" >/dev/null 2>&1 &&
+"${CROSS_COMPILE-}readelf" -l "$busybox" | grep -q INTERP &&
 	fail "$busybox is not static (package busybox-static)"
 
 # Modules are for this kernel only: install them afresh.
 rm -rf "$work/modules"
 if [ -s "$OUT/modules.order" ]; then
-	make -s -C "$BUILD/src" O="$(realpath "$OUT")" modules_install \
+	make -s -C "$SOURCE" O="$(realpath "$OUT")" modules_install \
 		INSTALL_MOD_PATH="$(realpath "$work")/modules" >"$work/modules.log" 2>&1 ||
 		{ cat "$work/modules.log" >&2; fail "modules_install failed"; }
 	rm -f "$work"/modules/lib/modules/*/build "$work"/modules/lib/modules/*/source
@@ -95,7 +119,8 @@ fi
 	for program in $programs; do
 		add_file "/bin/$program" "$work/$program"
 	done
-	"$busybox" --list | while read -r applet; do
+	# Another machine's does not run here; it is the same package.
+	busybox --list | while read -r applet; do
 		[ "$applet" = busybox ] || echo "slink /bin/$applet busybox 777 0 0"
 	done
 	add_program timeout coreutils
@@ -105,6 +130,7 @@ fi
 	echo "slink /usr/sbin bin 777 0 0"
 	echo "slink /usr/bin/mkfs.ext4 mke2fs 777 0 0"
 	echo "file /etc/profile $(realpath "$harness/guest/profile") 644 0 0"
+	add_file /bin/dump "$harness/guest/dump"
 	add_file /usr/bin/kunit-results "$harness/guest/kunit"
 	add_file /usr/bin/perl "$harness/guest/perl"
 	echo "slink /usr/bin/env /bin/busybox 777 0 0"

@@ -10,7 +10,8 @@ stamp=$1
 mkdir -p "$log"
 rm -f "$OUT/.failed"
 
-targets=bzImage
+image=${IMAGE:-arch/x86/boot/bzImage}
+targets=${image##*/}
 ! grep -qx CONFIG_MODULES=y "$OUT/.config" || targets="$targets modules"
 
 # Minutes without a sign of life look like a hang: one line per 250 files.
@@ -33,8 +34,8 @@ if [ -e "$OUT/.failed" ]; then
 	die "the kernel does not build; all that was done: $log/kernel" \
 		"next: correct $src or the patches, then make kernel JOBS=1"
 fi
-if [ ! -e "$stamp" ] || [ -n "$(find "$OUT" -type f \( -name bzImage -o -name "*.ko" \) \
+if [ ! -e "$stamp" ] || [ -n "$(find "$OUT" -type f \( -name "${image##*/}" -o -name "*.ko" \) \
 		-newer "$stamp" | head -n 1)" ]; then
-	say KERNEL "$OUT/arch/x86/boot/bzImage"
+	say KERNEL "$OUT/$image"
 	touch "$stamp"
 fi

@@ -2,7 +2,7 @@
 # What the build scripts share. Sourced from the top directory.
 
 : "${SERIES:?run this through make}" "${BUILD:=build/$SERIES}"
-src=$BUILD/src
+src=${SOURCE:-$BUILD/src}
 log=$PWD/$BUILD/log
 
 # One git for everybody: the same mails and commit ids on every machine, also

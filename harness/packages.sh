@@ -5,6 +5,7 @@
 #	harness/packages.sh lint	to check the style, too
 #	harness/packages.sh plots	to draw, too
 #	harness/packages.sh kunit	to run kunit.py, too
+#	harness/packages.sh dump	to read dumps, too
 #	harness/packages.sh matrix	to compile for other machines, too
 #	harness/packages.sh upstream	to compile and run other suites, too
 set -eu
@@ -21,9 +22,12 @@ test=perl
 lint="clang-format python3-git python3-ply shellcheck sparse"
 
 wanted="$build $guest $test"
+[ -z "${CROSS_COMPILE-}" ] ||
+	wanted="$wanted gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm"
 [ "${1-}" != lint ] || wanted="$wanted $lint"
 [ "${1-}" != plots ] || wanted="$wanted gnuplot-nox"
 [ "${1-}" != kunit ] || wanted="$wanted python3"
+[ "${1-}" != dump ] || wanted="$wanted makedumpfile"
 [ "${1-}" != matrix ] || wanted="$wanted clang gcc-aarch64-linux-gnu"
 [ "${1-}" != upstream ] ||
 	wanted="$wanted bash libcap-dev libnuma-dev liburing-dev stress-ng"

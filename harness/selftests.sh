@@ -20,7 +20,7 @@ logged selftests "make initramfs V=1" \
 # All of them are in the guest's memory, each with a C library of its own.
 find "$installed.new" -type f -perm -u+x | while read -r file; do
 	case $(head -c 4 "$file" | tail -c 3) in
-	ELF)	strip "$file" ;;
+	ELF)	"${CROSS_COMPILE-}strip" "$file" ;;
 	esac
 done
 rm -rf "$installed"

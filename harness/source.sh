@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make $BUILD/src: a git tree of the kernel the series is made against, tagged
+# Make $SOURCE: a git tree of the kernel the series is made against, tagged
 # "base". It comes from KERNEL_SRC (a git tree or an unpacked tarball, only
 # read), else from Debian's source package.
 #
@@ -70,7 +70,7 @@ download() {
 			"taking $version instead" >&2 ;;
 	esac
 
-	deb=$BUILD/download/${package}_${version}_all.deb
+	deb=${src%/*}/download/${package}_${version}_all.deb
 	if ! [ -e "$deb" ]; then
 		say FETCH "$package $version"
 		mkdir -p "$deb.part"
