@@ -54,7 +54,7 @@ V           ?= 0
 machine := $(filter-out x86_64-4,$(ARCH)-$(PAGE_KIB))
 TREE    := build/$(SERIES)
 SOURCE  := $(TREE)/src
-BUILD   := $(TREE)$(addprefix /,$(machine:-4=))
+BUILD   := $(TREE)$(addprefix /,$(patsubst %-64,%-64k,$(machine:-4=)))
 OUT     := $(BUILD)/out$(if $(filter-out 0,$(DEBUG)),-debug)
 IMAGE   := $(if $(machine),arch/arm64/boot/Image,arch/x86/boot/bzImage)
 run   := . harness/lib.sh;
