@@ -776,9 +776,12 @@ TEST_F_TIMEOUT(block, hugetlb_come_and_go, TEST_S)
 	ASSERT_EQ(0, pin(&p, self->nr));
 	pool = set_pool(BIG_POOL);
 	mem = huge_in_block(self->nr, pool, &used);
-	if (!mem || !used || used == pool)
+	if (mem)
+		munmap(mem, pool * HUGE_BYTES);
+	if (!mem || !used || used == pool) {
+		unpin(&p);
 		SKIP(return, "no pool in and beside of the block");
-	munmap(mem, pool * HUGE_BYTES);
+	}
 	child = fork();
 	if (!child) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
