@@ -167,8 +167,8 @@ TEST_F_TIMEOUT(contig, huge_pages_come_and_go, 600)
 	long inside = 0;
 	int block = -1;
 
-	if (self->huge < 0)
-		SKIP(return, "needs CONFIG_HUGETLBFS");
+	if (self->huge < 0 || !hr_small_huge_pages())
+		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
 	/* The pool is to be in the blocks. */
 	for (int i = 0; i < self->nr; i++)
 		ASSERT_EQ(0, hr_block_offline(self->blocks[i], 120));

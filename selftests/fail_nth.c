@@ -45,7 +45,7 @@
 #define FAIL_PAGE_ALLOC "/sys/kernel/debug/fail_page_alloc/"
 #define CONTIG "/sys/kernel/debug/contig_test/"
 #define ALL (~0UL)
-#define MAX_ORDER 10
+#define MAX_ORDER hr_max_order()
 
 #define OFFLINE "offline"
 #define MOVABLE "online_movable"

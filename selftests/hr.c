@@ -437,6 +437,28 @@ static int read_u64s(const char *path, unsigned long index, unsigned long nr,
 	return done == want ? 0 : -ENODATA;
 }
 
+unsigned int hr_max_order(void)
+{
+	static unsigned int order;
+	char line[4096], *at;
+
+	/* "Node 0, zone   Normal      1 ...": a column for each. */
+	if (order || hr_read_file("/proc/buddyinfo", line, sizeof(line)) <= 0)
+		return order;
+	line[strcspn(line, "\n")] = '\0';
+	at = strstr(line, "zone");
+	for (at = at ? strtok(at, " ") : NULL; at; at = strtok(NULL, " "))
+		order++;
+	/* "zone", its name, and those of order 0 */
+	order = order > 3 ? order - 3 : 10;
+	return order;
+}
+
+bool hr_small_huge_pages(void)
+{
+	return hr_meminfo_kb("Hugepagesize") == 2048;
+}
+
 int hr_kpageflags(unsigned long pfn, unsigned long nr, uint64_t *flags)
 {
 	return read_u64s("/proc/kpageflags", pfn, nr, flags);

@@ -21,6 +21,10 @@ extern unsigned long hr_page_bytes;
 #define PAGE_MOST (64UL << 10)
 #define PAGE_KIB (PAGE / 1024)
 #define MIB_PAGES ((long)((1UL << 20) / PAGE))
+/* Of the largest free piece that the kernel has lists of. */
+unsigned int hr_max_order(void);
+/* Whether a huge page of hugetlb has 2 MiB if nobody says how much. */
+bool hr_small_huge_pages(void);
 
 #define HR_SYS_MEMORY "/sys/devices/system/memory"
 

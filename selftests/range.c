@@ -40,7 +40,7 @@
 
 #define MIB (1UL << 20)
 #define FILES "/sys/kernel/debug/contig_test/"
-#define MAX_ORDER 10
+#define MAX_ORDER hr_max_order()
 #define KEYWORD "online_hotremove"
 #define HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 #define HUGE (2 * MIB)
@@ -303,8 +303,8 @@ TEST_F_TIMEOUT(range, huge, 600)
 	long pool, used, huge, got, moved;
 	char *mem, *singles, *pages;
 
-	if (access(HUGEPAGES, F_OK))
-		SKIP(return, "needs CONFIG_HUGETLBFS");
+	if (!hr_small_huge_pages())
+		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
 	ASSERT_EQ(0, hr_write_file(UNEVICTABLE, "0"));
 	mem = hr_anon_in_block(self->blocks[0], bytes, MADV_NOHUGEPAGE);
 	ASSERT_NE(NULL, mem);

@@ -609,8 +609,8 @@ TEST_F_TIMEOUT(block, hugetlb, TEST_S)
 	int used, want;
 	char *mem;
 
-	if (access(HUGEPAGES, F_OK))
-		SKIP(return, "needs CONFIG_HUGETLBFS");
+	if (!hr_small_huge_pages())
+		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
 	want = set_pool(100000);
 	mem = huge_in_block(self->nr, want, &used);
 	if (!mem || !used)
@@ -643,8 +643,8 @@ TEST_F_TIMEOUT(block, hugetlb_once, TEST_S)
 	int used, pool;
 	char *mem;
 
-	if (access(HUGEPAGES, F_OK))
-		SKIP(return, "needs CONFIG_HUGETLBFS");
+	if (!hr_small_huge_pages())
+		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
 	pool = set_pool(POOL);
 	mem = huge_in_block(self->nr, pool / 2, &used);
 	if (!mem || !used)
@@ -683,8 +683,8 @@ TEST_F_TIMEOUT(block, hugetlb_pinned, TEST_S)
 	int fds[2];
 	char *mem;
 
-	if (access(HUGEPAGES, F_OK))
-		SKIP(return, "needs CONFIG_HUGETLBFS");
+	if (!hr_small_huge_pages())
+		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
 	pool = set_pool(POOL);
 	mem = huge_in_block(self->nr, pool / 2, &used);
 	if (!mem || !used)
@@ -724,8 +724,8 @@ TEST_F_TIMEOUT(block, hugetlb_reserved, TEST_S)
 	char *mem, *promised = NULL;
 	struct attempt a;
 
-	if (access(HUGEPAGES, F_OK))
-		SKIP(return, "needs CONFIG_HUGETLBFS");
+	if (!hr_small_huge_pages())
+		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
 	pool = set_pool(100000);
 	mem = huge_in_block(self->nr, pool, &used);
 	if (!mem || used <= SPARE_HUGE)
@@ -771,8 +771,8 @@ TEST_F_TIMEOUT(block, hugetlb_come_and_go, TEST_S)
 	pid_t child;
 	char *mem, *next;
 
-	if (access(HUGEPAGES, F_OK))
-		SKIP(return, "needs CONFIG_HUGETLBFS");
+	if (!hr_small_huge_pages())
+		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
 	ASSERT_EQ(0, pin(&p, self->nr));
 	pool = set_pool(BIG_POOL);
 	mem = huge_in_block(self->nr, pool, &used);

@@ -584,8 +584,8 @@ static void huge_pages_stay(struct __test_metadata *_metadata,
 
 	if (hr_qom_get(variant->id, "block-size") != PIECE)
 		SKIP(return, "needs pieces of 2 MiB");
-	if (access(HUGEPAGES, F_OK))
-		SKIP(return, "needs CONFIG_HUGETLBFS");
+	if (!hr_small_huge_pages())
+		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
 	/* Pools grow on all nodes, and could fill the other one to the brim. */
 	if (hr_qom_get(variant->id, "node"))
 		SKIP(return, "needs a device on the node of boot memory");
