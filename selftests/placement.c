@@ -385,6 +385,9 @@ static long page_owner_refused(int block)
 			   &gfp) != 1 ||
 		    pfn >= first + hr_block_pages())
 			break;
+		/* Nobody's yet: what compaction has taken to move a page there. */
+		if (gfp == 0x08)
+			continue;
 		seen++;
 		if ((gfp & movable_zone) != movable_zone && ++refused <= 3)
 			printf("# memory%d: pfn %#lx asked for with gfp %#x\n",

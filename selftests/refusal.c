@@ -836,7 +836,8 @@ static void poisoned(struct __test_metadata *_metadata, int block, int advice)
 		_exit(madvise(at, PAGE, advice));
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	ASSERT_TRUE(advice == MADV_HWPOISON ? WIFSIGNALED(status) : !status);
-	EXPECT_EQ(corrupted + 4, hr_meminfo_kb("HardwareCorrupted"));
+	EXPECT_EQ(corrupted + (long)PAGE_KIB,
+		  hr_meminfo_kb("HardwareCorrupted"));
 	attempt(&a, block, OFFLINE_S);
 	EXPECT_EQ(0, a.ret);
 	EXPECT_EQ(-EHWPOISON,
