@@ -77,6 +77,13 @@ ifeq ($(filter x86_64-4 arm64-4 arm64-64,$(ARCH)-$(PAGE_KIB)),)
 $(error ARCH=$(ARCH) PAGE_KIB=$(PAGE_KIB): there are ARCH=x86_64, ARCH=arm64 and ARCH=arm64 PAGE_KIB=64)
 endif
 
+# Their guests are made for the default machine.
+ifneq ($(machine),)
+others := $(filter-out check shell source patched kernel kernel-image initramfs clean \
+	distclean help,$(or $(MAKECMDGOALS),demo))
+$(if $(others),$(error make $(others) is for ARCH=x86_64 only))
+endif
+
 ifeq ($(wildcard patches/$(SERIES)/series),)
 $(error no patches/$(SERIES)/series; SERIES= is one of: $(patsubst patches/%/series,%,$(wildcard patches/*/series)))
 endif
