@@ -93,7 +93,7 @@ endif
 .NOTPARALLEL:
 .SUFFIXES:
 .PHONY: demo check bench bench-repeat bench-wallclock bench-compare plots table soak \
-	upstream dump kunit shell source patched kernel kernel-image initramfs lint lint-style \
+	upstream dump kcsan kunit shell source patched kernel kernel-image initramfs lint lint-style \
 	bisect-check matrix export refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
@@ -156,6 +156,11 @@ dump: kernel initramfs
 ## thousands of schedules of a removal and somebody else, each repeatable by its seed
 soak: kernel initramfs
 	harness/soak.sh
+
+## data races that KCSAN finds, stock and with the series: what is not the same
+kcsan: kernel initramfs
+	harness/bench-kernels.sh stock-kcsan kcsan
+	harness/kcsan.sh
 
 ## the kernel's unit tests for the series, by its own kunit.py
 kunit: kernel

@@ -2,7 +2,7 @@
 # The kernels of make bench, those that its rows need: the one without the series,
 # the one with it but without the option, and the one with both; with and without
 # it, those that count locks and TLB flushes; and those with a patch of
-# patches/experiments.
+# patches/experiments. And those of make kcsan, if they are named.
 # Everything else is as configured in $OUT, but for CONFIG_DEBUG_VM, which has a
 # part in every allocation and which no distribution sets.
 #
@@ -10,7 +10,7 @@
 #	harness/bench-kernels.sh NAME...	these instead, as bench.sh --kernels has them
 #
 # Environment: BENCH, as for bench.sh; STOCK, OPTION_N, PATCHED, LOCKSTAT, STOCK_LOCKSTAT,
-# PLACEMENT, NAIVE: object directories; those that exist and are not ours are left alone.
+# PLACEMENT, NAIVE, KCSAN, STOCK_KCSAN: object directories; those that exist and are not ours are left alone.
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
@@ -20,16 +20,19 @@ cd "$(dirname "$0")/.."
 : "${LOCKSTAT:=$BUILD/out-lockstat}"
 : "${STOCK_LOCKSTAT:=$BUILD/out-stock-lockstat}"
 : "${PLACEMENT:=$BUILD/out-placement}" "${NAIVE:=$BUILD/out-naive}"
+: "${KCSAN:=$BUILD/out-kcsan}" "${STOCK_KCSAN:=$BUILD/out-stock-kcsan}"
 
-# build NAME TREE OBJECTS: unless it is of this commit and configuration already.
+# build NAME TREE OBJECTS [WORD...]: unless it is of this commit and configuration
+# already; with WORD for make.
 build() {
 	name=$1 from=$2 objects=$3
+	shift 3
 	stamp="$(git -C "$from" rev-parse HEAD) $(git -C "$from" diff HEAD | cksum)"
 	stamp="$stamp $(cksum <"$objects/.config")"
 	if [ "$(cat "$objects/.bench" 2>/dev/null)" != "$stamp" ]; then
 		say KERNEL "$name, in $objects"
 		logged "$name" "make bench V=1" \
-			make -C "$from" O="$PWD/$objects" -j"$JOBS" bzImage
+			make -C "$from" O="$PWD/$objects" -j"$JOBS" bzImage "$@"
 		echo "$stamp" >"$objects/.bench"
 	fi
 }
@@ -56,10 +59,6 @@ start() {
 	}
 }
 
-if [ "$PATCHED" = "$BUILD/out-bench" ]; then
-	configure "$src" "$PATCHED"
-	build patched "$src" "$PATCHED"
-fi
 needed=" ${*:-$(harness/bench.sh --kernels | tr '\n' ' ')} "
 needs() {
 	case $needed in
@@ -67,6 +66,11 @@ needs() {
 	*)	return 1 ;;
 	esac
 }
+
+if [ "$PATCHED" = "$BUILD/out-bench" ] && ! needs kcsan; then
+	configure "$src" "$PATCHED"
+	build patched "$src" "$PATCHED"
+fi
 
 if needs stock && [ "$STOCK" = "$BUILD/out-stock" ]; then
 	tree=$BUILD/stock-src
@@ -90,6 +94,24 @@ if needs stock-lockstat && [ "$STOCK_LOCKSTAT" = "$BUILD/out-stock-lockstat" ]; 
 	configure "$tree" "$STOCK_LOCKSTAT" --disable MIGRATE_HOTREMOVE \
 		--enable LOCK_STAT --enable DEBUG_TLBFLUSH
 	build stock-lockstat "$tree" "$STOCK_LOCKSTAT"
+fi
+
+# kcsan NAME TREE OBJECTS: as static branches are rewritten while other CPUs run, they
+# are ordinary ones here (qemu-configs/tcg-multi.args). The kernel leaves page_alloc.c
+# out, in which reports are frequent; it is what others' counters are read by, and
+# both kernels have the same of these.
+kcsan() {
+	configure "$2" "$3" --enable KCSAN --disable JUMP_LABEL
+	build "$1" "$2" "$3" KCSAN_SANITIZE_page_alloc.o=y
+}
+
+if needs kcsan; then
+	kcsan kcsan "$src" "$KCSAN"
+fi
+if needs stock-kcsan; then
+	tree=$BUILD/stock-src
+	tree_at base
+	kcsan stock-kcsan "$tree" "$STOCK_KCSAN"
 fi
 
 # experiment NAME OBJECTS: the series and patches/experiments/NAME.patch.

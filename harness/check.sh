@@ -4,7 +4,8 @@
 #
 #	TESTS=restore,dimm:pins		only these, in all variants or in one
 #	TESTS=harness			only the harness
-#	CI=true				without those in parentheses there
+#	CI=true				without those in parentheses there, and less
+#					often what is repeated for a rate
 #	RETRY=0				what failed is not run again
 #	DEBUG=1				slower kernel, hence longer limits
 #
@@ -23,7 +24,9 @@ matrix=$harness/../qemu-configs/matrix
 
 # KASAN and lockdep make a guest several times slower.
 [ "${DEBUG:-0}" = 0 ] || TIMEOUT_MUL=$((TIMEOUT_MUL * 4))
-export BUILD OUT TIMEOUT_MUL
+# In the guest HR_SHORT: hr_short() in selftests/hr.h.
+[ -z "${CI:-}" ] || APPEND="${APPEND:-} hr.short=1"
+export BUILD OUT TIMEOUT_MUL APPEND
 
 # The tests of a guest that failed, of those that came to their end.
 failed_tests() {
@@ -60,10 +63,11 @@ run_again() {
 if [ "${1:-}" = --guest ]; then
 	variant=$2 tests=$3 what=tests=$3 name=$2
 	[ "$tests" != kunit ] || what=kunit name=$variant-kunit
-	# So many are the same each time, whatever the host does.
+	# So many are the same each time, whatever the host does, and whatever else is
+	# asked for.
 	[ "$tests" != soak ] || {
 		what=soak:seed=1,rounds=200,pair=all
-		export ACCEL=icount NAME=soak
+		export ACCEL=icount NAME=soak APPEND=
 	}
 	"$harness/guest.sh" "$variant" "$what" >"$logs/$name.out" 2>&1
 	status=$?

@@ -94,6 +94,8 @@ set_limits() {
 		;;
 	esac
 	words="$words sysctl.kernel.hung_task_timeout_secs=$((120 * mul))"
+	# What leaked, not only how much did.
+	[ "${DEBUG:-0}" = 0 ] || words="$words kmemleak.verbose=1"
 	# Soft lockups; 60 is the most the kernel takes.
 	thresh=$((10 * mul))
 	words="$words watchdog_thresh=$((thresh < 60 ? thresh : 60))"
@@ -191,6 +193,8 @@ wait_for_end() {
 	pid=
 	wait
 	echo $(($(date +%s) - start)) >"$logs/seconds"
+	# CPU time, of QEMU in the second line: the rest of the seconds it slept.
+	times >"$logs/times"
 	[ -s "$logs/console.log" ] || [ -e "$logs/lost" ] || {
 		cat "$logs/qemu.log" >&2
 		fail "no guest started; the command is in $logs/qemu.sh"

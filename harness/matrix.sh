@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 . harness/lib.sh
 
 # name, compiler, configuration to start from, what CONFIG_MIGRATE_HOTREMOVE is
-# to be (lost: asked for, and refused by Kconfig), symbols to switch off
+# to be (lost: asked for, and refused by Kconfig), symbols to switch off, or on: +
 rows() {
 	for option in y n; do
 		cat <<-EOF
@@ -28,6 +28,7 @@ rows() {
 		no-swap x86_64 guest $option SWAP
 		no-thp x86_64 guest $option TRANSPARENT_HUGEPAGE
 		no-hugetlb x86_64 guest $option HUGETLBFS
+		rt x86_64 guest $option +EXPERT +PREEMPT_RT
 		EOF
 	done
 	# transparent huge pages select compaction
@@ -74,7 +75,10 @@ configure() {
 		changes="-e MEMORY_HOTPLUG -e MEMORY_HOTREMOVE"
 	fi
 	for symbol in $off; do
-		changes="$changes -d $symbol"
+		case $symbol in
+		+*)	changes="$changes -e ${symbol#+}" ;;
+		*)	changes="$changes -d $symbol" ;;
+		esac
 	done
 	[ "$option" = n ] && changes="$changes -d" || changes="$changes -e"
 	# shellcheck disable=SC2086 # a list of words
@@ -85,8 +89,12 @@ configure() {
 # Did Kconfig do what it was told, and refuse what it should?
 configured() {
 	for symbol in $off; do
-		! grep -q "^CONFIG_$symbol=" "$1" ||
-			die "$row: something selects $symbol" "next: see $1"
+		case $symbol in
+		+*)	grep -q "^CONFIG_${symbol#+}=y" "$1" ||
+				die "$row: something keeps ${symbol#+} out" "next: see $1" ;;
+		*)	! grep -q "^CONFIG_$symbol=" "$1" ||
+				die "$row: something selects $symbol" "next: see $1" ;;
+		esac
 	done
 	is=n
 	! grep -q '^CONFIG_MIGRATE_HOTREMOVE=y' "$1" || is=y

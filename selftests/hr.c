@@ -117,6 +117,13 @@ static unsigned long timeout_mul(void)
 	return mul && atol(mul) > 0 ? atol(mul) : 1;
 }
 
+bool hr_short(void)
+{
+	const char *value = getenv("HR_SHORT");
+
+	return value && !strcmp(value, "1");
+}
+
 long long hr_deadline(unsigned int seconds)
 {
 	return now_ms() + seconds * timeout_mul() * 1000;

@@ -92,6 +92,13 @@ void hr_hold_blocks(bool hold);
 long long hr_deadline(unsigned int seconds);
 bool hr_poll(long long deadline);
 
+/*
+ * Where there is less than an hour for all (HR_SHORT=1, in CI): what is repeated for
+ * a rate is repeated less often, and what another guest does in much the same way is
+ * left to that one.
+ */
+bool hr_short(void);
+
 /* ---- text files ------------------------------------------------------ */
 
 /* Note why something failed, with the text of err; returns err. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * kselftest_harness.h, with the invariants looked at after each test, whatever it
- * was, and in this place: HR_HARNESS_MAIN instead of TEST_HARNESS_MAIN.
+ * was, and in this place, and with the time that it took: HR_HARNESS_MAIN instead of
+ * TEST_HARNESS_MAIN.
  */
 #ifndef HR_HARNESS_H
 #define HR_HARNESS_H
@@ -25,15 +26,18 @@ static struct {
 static void hr_run_and_check(struct __test_metadata *t,
 			     struct __fixture_variant_metadata *variant)
 {
+	time_t begun = time(NULL);
 	int i;
 
 	for (i = 0; hr_tests[i].test != t;)
 		i++;
 	hr_tests[i].fn(t, variant);
-	if (t->exit_code == KSFT_SKIP || !hr_check_invariants())
-		return;
-	ksft_print_msg("the invariants do not hold after %s\n", t->name);
-	t->exit_code = KSFT_FAIL;
+	if (t->exit_code != KSFT_SKIP && hr_check_invariants()) {
+		ksft_print_msg("the invariants do not hold after %s\n",
+			       t->name);
+		t->exit_code = KSFT_FAIL;
+	}
+	ksft_print_msg("%s: %d s\n", t->name, (int)(time(NULL) - begun));
 }
 
 static int hr_harness_run(int argc, char **argv)

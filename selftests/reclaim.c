@@ -102,6 +102,27 @@ static long make_sample(struct pressure *files)
 	return delta.v[PC_SLAB] * PAGE_KIB * 1024 / SAMPLE_FILES;
 }
 
+static bool several_nodes(void)
+{
+	char nodes[32];
+
+	return hr_read_file("/sys/devices/system/node/possible", nodes,
+			    sizeof(nodes)) > 0 &&
+	       strcmp(nodes, "0") && strcmp(nodes, "0\n");
+}
+
+/* One node and one zone is where all of them run, if time is short. */
+static bool left_to_others(const char *keyword, const char *lru_gen, bool swap)
+{
+	bool plain = !strcmp(keyword, "online_hotremove") && !swap &&
+		     !(lru_gen && !strcmp(lru_gen, "y"));
+
+	return hr_short() && !plain &&
+	       (several_nodes() || hr_zoneinfo(-1, "Normal", "managed") > 0);
+}
+
+#define LEFT_TO_OTHERS "to save time: another guest does this"
+
 SCENE(kill);
 
 FIXTURE_VARIANT(kill)
@@ -133,6 +154,8 @@ FIXTURE_SETUP(kill)
 
 	if (needs)
 		SCENE_SKIP(&self->s, "%s", needs);
+	if (left_to_others(variant->keyword, variant->lru_gen, variant->swap))
+		SCENE_SKIP(&self->s, LEFT_TO_OTHERS);
 	if (!scene_can_plug(KILL_PLUG_MIB))
 		SCENE_SKIP(&self->s, "needs %lu MiB to plug", KILL_PLUG_MIB);
 }
@@ -285,6 +308,8 @@ FIXTURE_SETUP(cache)
 
 	if (needs)
 		SCENE_SKIP(&self->s, "%s", needs);
+	if (left_to_others(variant->keyword, variant->lru_gen, false))
+		SCENE_SKIP(&self->s, LEFT_TO_OTHERS);
 	if (variant->huge && !reserve_huge_pages(&self->s))
 		SCENE_SKIP(&self->s, "needs huge pages of hugetlb");
 }
@@ -340,15 +365,6 @@ TEST_F_TIMEOUT(cache, survives_a_kill, 300)
 	ALL_COMES_BACK(s);
 }
 
-static bool several_nodes(void)
-{
-	char nodes[32];
-
-	return hr_read_file("/sys/devices/system/node/possible", nodes,
-			    sizeof(nodes)) > 0 &&
-	       strcmp(nodes, "0") && strcmp(nodes, "0\n");
-}
-
 /* ---- buffers ------------------------------------------------------------- */
 
 SCENE(buffers);
@@ -377,6 +393,8 @@ FIXTURE_SETUP(buffers)
 
 	if (needs)
 		SCENE_SKIP(&self->s, "%s", needs);
+	if (left_to_others("online_hotremove", variant->lru_gen, false))
+		SCENE_SKIP(&self->s, LEFT_TO_OTHERS);
 }
 
 /* MiB read */
@@ -575,6 +593,8 @@ FIXTURE_SETUP(full)
 
 	if (needs)
 		SCENE_SKIP(&self->s, "%s", needs);
+	if (left_to_others(variant->keyword, variant->lru_gen, variant->swap))
+		SCENE_SKIP(&self->s, LEFT_TO_OTHERS);
 	if (variant->release && (access(SCENE_RELEASE, W_OK) ||
 				 scene_release(&self->s, variant->release)))
 		SCENE_SKIP(&self->s, "needs a kernel that releases");
