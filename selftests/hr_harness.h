@@ -7,6 +7,8 @@
 #ifndef HR_HARNESS_H
 #define HR_HARNESS_H
 
+#include <time.h>
+
 #include "../kselftest_harness.h"
 #include "hr.h"
 
