@@ -146,7 +146,9 @@ export_to() {
 	git -C "$scratch" show "HEAD:$tests/Makefile" |
 		awk '!done && /^TARGETS \+= / && $3 > "hotremove" {
 			print "TARGETS += hotremove"; done = 1 } 1' >"$scratch/$tests/Makefile"
-	git -C "$scratch" add -f "$tests/hotremove" "$tests/Makefile"
+	git -C "$scratch" show HEAD:MAINTAINERS |
+		sed "s|^F:\\t$tests/memory-hotplug/|F:\\t$tests/hotremove/\\n&|" >"$scratch/MAINTAINERS"
+	git -C "$scratch" add -f "$tests/hotremove" "$tests/Makefile" MAINTAINERS
 	GIT_AUTHOR_NAME=$(git -C "$scratch" log -1 --format=%an)
 	GIT_AUTHOR_EMAIL=$(git -C "$scratch" log -1 --format=%ae)
 	GIT_AUTHOR_DATE=$(git -C "$scratch" log -1 --format=%aI)
