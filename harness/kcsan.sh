@@ -60,14 +60,12 @@ run_guest() {
 }
 
 report() {
-	logs=
+	set --
 	for name in $(guests | cut -d ' ' -f 1); do
-		[ ! -r "$BUILD/logs/kcsan-$name/console.log" ] ||
-			logs="$logs $BUILD/logs/kcsan-$name"
+		log=$BUILD/logs/kcsan-$name/console.log
+		[ ! -r "$log" ] || set -- "$@" "$log"
 	done
-	# shellcheck disable=SC2086 # a list of directories
-	awk -v allow="$harness/kcsan.allow" -f "$harness/kcsan.awk" $(
-		for each in $logs; do echo "$each/console.log"; done)
+	awk -v allow="$harness/kcsan.allow" -f "$harness/kcsan.awk" "$@"
 }
 
 mkdir -p "$BUILD/kcsan"

@@ -4,7 +4,8 @@
 # compiler. The files that the series touches compile with W=1, as far as the
 # configuration has them, without a warning that the kernel does not have
 # without it. That is enough for what is tried here, stubs in headers, and takes
-# a minute a row; nothing is linked or run. Others who include these headers are
+# a minute a row; nothing is run, and nothing linked but in the row "modules", where
+# drivers want what the series exports. Others who include these headers are
 # compiled by bisect-check, in the configuration of the guests.
 #
 #	harness/matrix.sh [NAME...]	rows of the table below; none: all
@@ -16,7 +17,8 @@ cd "$(dirname "$0")/.."
 . harness/lib.sh
 
 # name, compiler, configuration to start from, what CONFIG_MIGRATE_HOTREMOVE is
-# to be (lost: asked for, and refused by Kconfig), symbols to switch off, or on: +
+# to be (lost: asked for, and refused by Kconfig), symbols to switch off, on (+) or
+# to make a module (@)
 rows() {
 	for option in y n; do
 		cat <<-EOF
@@ -33,6 +35,8 @@ rows() {
 	done
 	# transparent huge pages select compaction
 	cat <<-EOF
+	damon x86_64 guest y +DAMON +DAMON_PADDR
+	modules x86_64 guest y @VIRTIO_MEM @VIRTIO_BALLOON
 	no-compaction x86_64 guest lost TRANSPARENT_HUGEPAGE COMPACTION
 	no-remove x86_64 guest lost MEMORY_HOTREMOVE
 	no-hotplug x86_64 guest lost MEMORY_HOTPLUG
@@ -77,6 +81,7 @@ configure() {
 	for symbol in $off; do
 		case $symbol in
 		+*)	changes="$changes -e ${symbol#+}" ;;
+		@*)	changes="$changes -m ${symbol#@}" ;;
 		*)	changes="$changes -d $symbol" ;;
 		esac
 	done
@@ -90,8 +95,8 @@ configure() {
 configured() {
 	for symbol in $off; do
 		case $symbol in
-		+*)	grep -q "^CONFIG_${symbol#+}=y" "$1" ||
-				die "$row: something keeps ${symbol#+} out" "next: see $1" ;;
+		[+@]*)	grep -q "^CONFIG_${symbol#[+@]}=[ym]" "$1" ||
+				die "$row: something keeps ${symbol#?} out" "next: see $1" ;;
 		*)	! grep -q "^CONFIG_$symbol=" "$1" ||
 				die "$row: something selects $symbol" "next: see $1" ;;
 		esac
@@ -107,8 +112,9 @@ configured() {
 # targets SOURCE OBJECTS: of the files the series touches, those that this
 # configuration builds. Not tools/, which has makefiles of its own, nor arch/.
 targets() {
+	[ "$name" != modules ] || { echo "vmlinux modules"; return; }
 	# shellcheck disable=SC2016 # variables of make
-	for directory in drivers/base drivers/virtio fs/proc mm; do
+	for directory in drivers/base drivers/virtio fs/proc kernel/cgroup mm mm/damon; do
 		printf '%s\n' "include $2/.config" "include $1/$directory/Makefile" \
 			'objects := $(foreach o,$(obj-y),$(or $($(o:.o=-y)),$(o)))' \
 			'print: ; @printf "%s\n" $(objects)' |
@@ -120,8 +126,11 @@ targets() {
 # compile SOURCE OBJECTS LOG: adds to the log, as what was compiled before an
 # error is not compiled again and still has to be judged.
 compile() {
-	# shellcheck disable=SC2046 # a list of targets
-	kmake "$1" "$2" W=1 $(targets "$1" "$2") >>"$3" 2>&1 || {
+	# Of the whole kernel that would be for others to look at.
+	warn=W=1
+	[ "$name" != modules ] || warn=
+	# shellcheck disable=SC2046,SC2086 # a list of targets
+	kmake "$1" "$2" $warn $(targets "$1" "$2") >>"$3" 2>&1 || {
 		cat "$3" >&2
 		die "$row: does not compile" "next: see $3"
 	}
@@ -158,10 +167,10 @@ rows | while read -r name compiler start option off; do
 	*" $name "*) ;;
 	*)	continue ;;
 	esac
-	! grep -qxF "$state $row" "$good" || continue
+	! grep -qxF "$state $row $off" "$good" || continue
 	say "W=1" "$row"
 	check </dev/null
 	# what is not committed is part of no state
-	[ -n "$(git -C "$src" status --porcelain -uno)" ] || echo "$state $row" >>"$good"
+	[ -n "$(git -C "$src" status --porcelain -uno)" ] || echo "$state $row $off" >>"$good"
 done
 say MATRIX "each of these configurations compiles, no new warning"

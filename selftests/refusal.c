@@ -597,7 +597,59 @@ static long set_pool(long pages)
 	return atol(value);
 }
 
-#define POOL 40
+/* Used huge pages of the block, and what is given back of the pool for others. */
+#define USED 10
+#define GIVEN_BACK 30
+
+struct huge {
+	char *page[USED];
+	int nr;
+};
+
+/*
+ * Some huge pages, used, that lie in the block. The pool has all of memory that can
+ * be one, as they are taken from ordinary memory first; it has free ones everywhere
+ * then. Returns its size, 0 without such a page.
+ */
+static int take_huge_of_block(struct huge *h, int block)
+{
+	int i, used, pool = set_pool(100000);
+	char *mem = huge_in_block(block, pool, &used);
+
+	memset(h, 0, sizeof(*h));
+	if (!mem)
+		return 0;
+	for (i = 0; i < pool; i++, mem += HUGE_BYTES) {
+		if (h->nr < USED &&
+		    hr_pfn_in_block(hr_virt_to_pfn(mem), block)) {
+			hr_fill(mem, HUGE_BYTES);
+			h->page[h->nr++] = mem;
+		} else {
+			munmap(mem, HUGE_BYTES);
+		}
+	}
+	pool = set_pool(pool - GIVEN_BACK);
+	ksft_print_msg("%d used huge pages are in the block, of %d\n", h->nr,
+		       pool);
+	return h->nr ? pool : 0;
+}
+
+static long wrong_bytes_of_huge(struct huge *h)
+{
+	long wrong = 0;
+	int i;
+
+	for (i = 0; i < h->nr; i++)
+		wrong += hr_wrong_bytes(h->page[i], HUGE_BYTES);
+	return wrong;
+}
+
+static void let_go_of_huge(struct huge *h)
+{
+	while (h->nr)
+		munmap(h->page[--h->nr], HUGE_BYTES);
+	set_pool(0);
+}
 
 /*
  * A huge page goes to another one or stays. All of memory that can be one is, and
@@ -640,35 +692,20 @@ TEST_F_TIMEOUT(block, hugetlb_once, TEST_S)
 {
 	long before, moved;
 	struct attempt a;
-	int used, pool;
-	char *mem;
+	struct huge h;
 
 	if (!hr_small_huge_pages())
 		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
-	pool = set_pool(POOL);
-	mem = huge_in_block(self->nr, pool / 2, &used);
-	if (!mem || !used)
-		SKIP(return, "no huge page came to lie in the block");
-	hr_fill(mem, pool / 2 * HUGE_BYTES);
+	ASSERT_LT(0, take_huge_of_block(&h, self->nr));
 	before = hr_vmstat("pgmigrate_success");
 	attempt(&a, self->nr, OFFLINE_S);
 	moved = hr_vmstat("pgmigrate_success") - before;
-	ksft_print_msg("%d huge pages of %d used, %ld pages moved\n", used,
-		       pool / 2, moved);
+	ksft_print_msg("%ld pages moved\n", moved);
 	EXPECT_EQ(0, a.ret);
 	/* Small pages that were there moved as well. */
-	EXPECT_GE(used * 512 + 4096, moved);
-	EXPECT_EQ(0, hr_wrong_bytes(mem, pool / 2 * HUGE_BYTES));
-	munmap(mem, pool / 2 * HUGE_BYTES);
-	set_pool(0);
-}
-
-/* The first huge page of them that is in the block. */
-static char *first_in_block(char *mem, int nr, int block)
-{
-	while (nr-- && !hr_pfn_in_block(hr_virt_to_pfn(mem), block))
-		mem += HUGE_BYTES;
-	return mem;
+	EXPECT_GE(h.nr * 512 + 4096, moved);
+	EXPECT_EQ(0, wrong_bytes_of_huge(&h));
+	let_go_of_huge(&h);
 }
 
 /*
@@ -679,18 +716,13 @@ TEST_F_TIMEOUT(block, hugetlb_pinned, TEST_S)
 {
 	struct iovec iov = { .iov_len = PAGE };
 	struct attempt a;
-	int used, pool;
+	struct huge h;
 	int fds[2];
-	char *mem;
 
 	if (!hr_small_huge_pages())
 		SKIP(return, "needs CONFIG_HUGETLBFS, 2 MiB");
-	pool = set_pool(POOL);
-	mem = huge_in_block(self->nr, pool / 2, &used);
-	if (!mem || !used)
-		SKIP(return, "no huge page came to lie in the block");
-	hr_fill(mem, pool / 2 * HUGE_BYTES);
-	iov.iov_base = first_in_block(mem, pool / 2, self->nr);
+	ASSERT_LT(0, take_huge_of_block(&h, self->nr));
+	iov.iov_base = h.page[0];
 	ASSERT_EQ(0, pipe(fds));
 	ASSERT_EQ((long)PAGE, vmsplice(fds[1], &iov, 1, 0));
 	attempt(&a, self->nr, variant->ends ? REFUSAL_S : 3);
@@ -701,12 +733,11 @@ TEST_F_TIMEOUT(block, hugetlb_pinned, TEST_S)
 	EXPECT_LT(0, lines_with(TRACING "trace", "mm_offline_blocked: pinned"));
 	EXPECT_EQ(0, lines_with(TRACING "trace",
 				"mm_offline_blocked: hugetlb-no-target"));
-	EXPECT_EQ(0, hr_wrong_bytes(mem, pool / 2 * HUGE_BYTES));
+	EXPECT_EQ(0, wrong_bytes_of_huge(&h));
 	close(fds[0]);
 	close(fds[1]);
 	EXPECT_EQ(0, hr_block_offline(self->nr, OFFLINE_S));
-	munmap(mem, pool / 2 * HUGE_BYTES);
-	set_pool(0);
+	let_go_of_huge(&h);
 }
 
 /*
