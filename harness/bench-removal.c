@@ -615,6 +615,119 @@ void run_full(void)
 	remove_full(last_block());
 }
 
+/* ---- two policies in one boot -------------------------------------------------- */
+
+/* Words as the kernel's own loop copies them, where nothing else is to be had. */
+static long long copy_ns(void)
+{
+	const size_t words = PAGE / sizeof(uint64_t);
+	uint64_t *from = calloc(hr_block_pages(), PAGE), *to;
+	long pages = hr_block_pages(), i;
+	struct cost c;
+	size_t w;
+
+	to = malloc(PAGE);
+	if (!from || !to)
+		die(-ENOMEM, "pages to copy");
+	for (i = 0; i < pages; i++)
+		from[i * words] = i;
+	cost_begin(&c);
+	for (i = 0; i < pages; i++)
+		for (w = 0; w < words; w += 4) {
+			const volatile uint64_t *src = from + i * words + w;
+			volatile uint64_t *dst = to + w;
+			uint64_t one = src[0], two = src[1];
+			uint64_t three = src[2], four = src[3];
+
+			dst[0] = one;
+			dst[1] = two;
+			dst[2] = three;
+			dst[3] = four;
+		}
+	cost_end(&c);
+	if (to[0] != (uint64_t)pages - 1)
+		die(-EIO, "copy");
+	free(from);
+	free(to);
+	return busy_ns(&c);
+}
+
+#define ABBA_ROUNDS 10
+
+/* The median, and how far the others lie apart. */
+static void abba_result(const char *word, const char *what, const char *unit,
+			long long *values, double per_unit)
+{
+	double middle = median(values, ABBA_ROUNDS); /* sorts them */
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s_%s_%s", word, what, unit);
+	result(key, per_unit > 10 ? "%.3f" : "%.0f", middle / per_unit);
+	snprintf(key, sizeof(key), "%s_%s_spread_pct", word, what);
+	result(key, "%.1f",
+	       100 * (values[ABBA_ROUNDS - 1] - values[0]) / middle);
+}
+
+/*
+ * The same memory block, empty and then full, in turn of either policy: ABBA, so that
+ * what has become of the machine meanwhile does the same to both.
+ */
+void run_abba(void)
+{
+	static const char *const words[] = { "online_movable",
+					     "online_hotremove" };
+	long long empty[2][ABBA_ROUNDS], full[2][ABBA_ROUNDS];
+	long long on[2][ABBA_ROUNDS], walked[ABBA_ROUNDS], copied[ABBA_ROUNDS];
+	int victim, i, which, turn;
+	bool intact = true;
+	struct removal r;
+	struct cost c;
+	struct fill f;
+
+	online();
+	victim = last_block();
+	remove_block(victim, &r);
+	for (i = 0; i < ABBA_ROUNDS; i++) {
+		for (turn = 0; turn < 2; turn++) {
+			which = (i + turn) % 2;
+			keyword = words[which];
+			add_block(victim, &c);
+			on[which][i] = busy_ns(&c);
+			remove_block(victim, &r);
+			empty[which][i] = busy_ns(&r.cost);
+			add_block(victim, &c);
+			fill_blocks(&f, &victim, 1, block_part(100));
+			remove_block(victim, &r);
+			if (!r.moved)
+				die(-ENODATA, "nothing moved");
+			full[which][i] = busy_ns(&r.cost) / r.moved;
+			intact &= fill_intact(&f);
+			fill_free(&f);
+		}
+		walked[i] = walk_ns();
+		copied[i] = copy_ns() / hr_block_pages();
+	}
+	result("rounds", "%d", ABBA_ROUNDS);
+	for (which = 0; which < 2; which++) {
+		const char *word = words[which] + strlen("online_");
+
+		abba_result(word, "online", "minsn", on[which], 2e6);
+		abba_result(word, "empty", "minsn", empty[which], 2e6);
+		abba_result(word, "full", "page", full[which], 2);
+	}
+	result("online_ratio", "%.3f",
+	       (double)median(on[1], ABBA_ROUNDS) / median(on[0], ABBA_ROUNDS));
+	result("empty_ratio", "%.3f",
+	       (double)median(empty[1], ABBA_ROUNDS) /
+		       median(empty[0], ABBA_ROUNDS));
+	result("full_ratio", "%.3f",
+	       (double)median(full[1], ABBA_ROUNDS) /
+		       median(full[0], ABBA_ROUNDS));
+	result("walk_minsn", "%.3f", MINSN(median(walked, ABBA_ROUNDS)));
+	result("copy_page", "%.0f", median(copied, ABBA_ROUNDS) / 2.0);
+	result("intact", "%s", intact ? "yes" : "NO");
+}
+
 /* All of such a block in pieces of order 4, and after that removed. */
 void run_full_bulk(void)
 {

@@ -1624,6 +1624,7 @@ static const struct {
 	{ "locks", run_locks },
 	{ "removal_locks", run_removal_locks },
 	{ "empty", run_empty },
+	{ "abba", run_abba },
 	{ "full", run_full },
 	{ "full_bulk", run_full_bulk },
 	{ "use", run_use },

@@ -68,6 +68,7 @@ enum hot { HOT_FAULT, HOT_UNMAP, HOT_PIPE_PAGE, HOT_NR };
 void measure_hot_paths(const char *when, double *median);
 
 void run_empty(void);
+void run_abba(void);
 void run_full(void);
 void run_use(void);
 void run_unplug(void);
