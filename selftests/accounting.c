@@ -138,11 +138,10 @@ static int sizes_differ(const struct zone_sizes *a, const struct zone_sizes *b)
 		if (!memcmp(&a[i], &b[i], sizeof(a[i])))
 			continue;
 		bad++;
-		ksft_print_msg(
-			"%s: present %ld, %ld managed %ld, %ld spanned %ld, %ld hotremove %ld, %ld\n",
-			zones[i], a[i].present, b[i].present, a[i].managed,
-			b[i].managed, a[i].spanned, b[i].spanned,
-			a[i].hotremove, b[i].hotremove);
+		ksft_print_msg("%s: present %ld, %ld managed %ld, %ld spanned %ld, %ld hotremove %ld, %ld\n",
+			       zones[i], a[i].present, b[i].present,
+			       a[i].managed, b[i].managed, a[i].spanned,
+			       b[i].spanned, a[i].hotremove, b[i].hotremove);
 	}
 	return bad;
 }
@@ -161,19 +160,19 @@ FIXTURE_VARIANT(cycles)
 	int cycles;
 };
 
-FIXTURE_VARIANT_ADD(cycles, hotremove){
+FIXTURE_VARIANT_ADD(cycles, hotremove) {
 	.keyword = { "online_hotremove", "online_hotremove" },
 	.cycles = 200,
 };
 
 /* The control, and all that a kernel without the feature can do. */
-FIXTURE_VARIANT_ADD(cycles, movable){
+FIXTURE_VARIANT_ADD(cycles, movable) {
 	.keyword = { "online_movable", "online_movable" },
 	.cycles = 50,
 };
 
 /* A block changes its kind, next to one of the other kind. */
-FIXTURE_VARIANT_ADD(cycles, mixed){
+FIXTURE_VARIANT_ADD(cycles, mixed) {
 	.keyword = { "online_hotremove", "online_movable" },
 	.cycles = 100,
 };

@@ -72,15 +72,15 @@ FIXTURE_VARIANT(balance)
 	const char *to_cma;
 };
 
-FIXTURE_VARIANT_ADD(balance, rather_than_kill){
+FIXTURE_VARIANT_ADD(balance, rather_than_kill) {
 	.to_cma = "0",
 };
 
-FIXTURE_VARIANT_ADD(balance, always){
+FIXTURE_VARIANT_ADD(balance, always) {
 	.to_cma = "1",
 };
 
-FIXTURE_VARIANT_ADD(balance, never){
+FIXTURE_VARIANT_ADD(balance, never) {
 	.to_cma = "-1",
 };
 

@@ -240,7 +240,7 @@ static void empty_area(struct filling *filling)
 	if (filling->map && filling->map != MAP_FAILED)
 		munmap(filling->map, filling->bytes);
 	free(filling->pages);
-	*filling = (struct filling){};
+	*filling = (struct filling) {};
 }
 
 /* The kernel uses the area when little else is free: fill memory. */
@@ -254,7 +254,7 @@ static int fill_memory(FIXTURE_DATA(bulk) * self, struct filling *filling,
 	/* What must move has to have a place to go to. */
 	if (self->count > hr_meminfo_kb("MemTotal") / 16)
 		return -ENOSPC;
-	*filling = (struct filling){
+	*filling = (struct filling) {
 		.page = page,
 		.bytes = hr_meminfo_kb("MemTotal") * 1024 / MIB * MIB,
 		.pages = calloc(self->count, sizeof(char *)),

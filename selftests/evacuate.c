@@ -82,76 +82,76 @@ FIXTURE_VARIANT(room)
 	const char *release; /* what a kernel that may release must not do */
 };
 
-FIXTURE_VARIANT_ADD(room, hotremove){
+FIXTURE_VARIANT_ADD(room, hotremove) {
 	.keyword = "online_hotremove",
 	.no_stall = true,
 };
 
-FIXTURE_VARIANT_ADD(room, release){
+FIXTURE_VARIANT_ADD(room, release) {
 	.keyword = "online_hotremove",
 	.release = "1",
 };
 
-FIXTURE_VARIANT_ADD(room, release_noio){
+FIXTURE_VARIANT_ADD(room, release_noio) {
 	.keyword = "online_hotremove",
 	.noio = true,
 	.release = "1",
 };
 
-FIXTURE_VARIANT_ADD(room, movable){
+FIXTURE_VARIANT_ADD(room, movable) {
 	.keyword = "online_movable",
 	.no_stall = true,
 };
 
-FIXTURE_VARIANT_ADD(room, thp){
+FIXTURE_VARIANT_ADD(room, thp) {
 	.keyword = "online_hotremove",
 	.anon = { .thp = true },
 };
 
-FIXTURE_VARIANT_ADD(room, mthp){
+FIXTURE_VARIANT_ADD(room, mthp) {
 	.keyword = "online_hotremove",
 	.anon = { .thp = true },
 	.mthp = true,
 };
 
-FIXTURE_VARIANT_ADD(room, mlock){
+FIXTURE_VARIANT_ADD(room, mlock) {
 	.keyword = "online_hotremove",
 	.anon = { .mlock = true },
 };
 
-FIXTURE_VARIANT_ADD(room, tmpfs){
+FIXTURE_VARIANT_ADD(room, tmpfs) {
 	.keyword = "online_hotremove",
 	.tmpfs = true,
 };
 
-FIXTURE_VARIANT_ADD(room, lru_gen){
+FIXTURE_VARIANT_ADD(room, lru_gen) {
 	.keyword = "online_hotremove",
 	.lru_gen = "y",
 };
 
-FIXTURE_VARIANT_ADD(room, swap){
+FIXTURE_VARIANT_ADD(room, swap) {
 	.keyword = "online_hotremove",
 	.swap = true,
 };
 
 /* Charged, and below the limit. */
-FIXTURE_VARIANT_ADD(room, memcg){
+FIXTURE_VARIANT_ADD(room, memcg) {
 	.keyword = "online_hotremove",
 	.memcg = true,
 };
 
 /* What moves is charged already. */
-FIXTURE_VARIANT_ADD(room, memcg_full){
+FIXTURE_VARIANT_ADD(room, memcg_full) {
 	.keyword = "online_hotremove",
 	.memcg_full = true,
 };
 
-FIXTURE_VARIANT_ADD(room, noio){
+FIXTURE_VARIANT_ADD(room, noio) {
 	.keyword = "online_hotremove",
 	.noio = true,
 };
 
-FIXTURE_VARIANT_ADD(room, nofs){
+FIXTURE_VARIANT_ADD(room, nofs) {
 	.keyword = "online_hotremove",
 	.nofs = true,
 };
@@ -290,7 +290,7 @@ FIXTURE_VARIANT(in_use)
 	}
 LOAD(dirty);
 LOAD(ksm);
-FIXTURE_VARIANT_ADD(in_use, swap){
+FIXTURE_VARIANT_ADD(in_use, swap) {
 	.load = "swap",
 	.may_fit = true,
 };

@@ -42,11 +42,11 @@ FIXTURE_VARIANT(farther)
 	const char *keyword;
 };
 
-FIXTURE_VARIANT_ADD(farther, hotremove){
+FIXTURE_VARIANT_ADD(farther, hotremove) {
 	.keyword = "online_hotremove",
 };
 
-FIXTURE_VARIANT_ADD(farther, movable){
+FIXTURE_VARIANT_ADD(farther, movable) {
 	.keyword = "online_movable",
 };
 

@@ -832,10 +832,9 @@ TEST_F_TIMEOUT(plug, files_held_across_device_del, TEST_S)
 	ASSERT_TRUE(hr_block_is(block, "state", "offline"));
 	self->dimm_slot = hr_qom_get("dimm3", "slot");
 	hold(&held, block);
-	ASSERT_EQ(
-		0,
-		hr_qmp("{'execute': 'device_del', 'arguments': {'id': 'dimm3'}}",
-		       NULL, 0));
+	ASSERT_EQ(0,
+		  hr_qmp("{'execute': 'device_del', 'arguments': {'id': 'dimm3'}}",
+			 NULL, 0));
 	self->dimm_block = block;
 	ASSERT_TRUE(wait_block(block, false));
 	EXPECT_EQ(0, still_alive(&held));

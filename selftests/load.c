@@ -516,7 +516,7 @@ int setup_ext4(struct load *l)
 	loop = loop_bind(image, dev, sizeof(dev));
 	if (loop < 0)
 		return fail(l, loop, "loop device for %s", image);
-	ret = hr_mke2fs((const char *[]){ dev, NULL });
+	ret = hr_mke2fs((const char *[]) { dev, NULL });
 	if (ret)
 		ret = fail(l, ret, "mke2fs %s", dev);
 	else if (mount(dev, mnt, "ext4", 0, NULL))

@@ -466,9 +466,9 @@ TEST_F_TIMEOUT(report, adds_up, 300)
 	}
 	if (variant->release) {
 		/* Of what was plugged, all but what user memory has parts of. */
-		EXPECT_LE(
-			(long)(percent(PLUG_MIB, 60) * MIB_KIB),
-			atol(r.third + strlen("Released instead of a kill: ")));
+		EXPECT_LE((long)(percent(PLUG_MIB, 60) * MIB_KIB),
+			  atol(r.third +
+			       strlen("Released instead of a kill: ")));
 	} else {
 		EXPECT_NE(NULL, strstr(r.second, variant->blamed));
 		EXPECT_LE(16 * 1024, r.unusable);
@@ -541,19 +541,19 @@ FIXTURE_VARIANT(bound)
 	bool last; /* to the last node, else to the first */
 };
 
-FIXTURE_VARIANT_ADD(bound, policy_first){
+FIXTURE_VARIANT_ADD(bound, policy_first) {
 	.cpuset = false,
 };
 
-FIXTURE_VARIANT_ADD(bound, cpuset_first){
+FIXTURE_VARIANT_ADD(bound, cpuset_first) {
 	.cpuset = true,
 };
 
-FIXTURE_VARIANT_ADD(bound, policy_last){
+FIXTURE_VARIANT_ADD(bound, policy_last) {
 	.last = true,
 };
 
-FIXTURE_VARIANT_ADD(bound, cpuset_last){
+FIXTURE_VARIANT_ADD(bound, cpuset_last) {
 	.cpuset = true,
 	.last = true,
 };

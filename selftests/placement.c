@@ -259,7 +259,7 @@ static bool buffers_begin(void)
 {
 	cpu_set_t one;
 
-	if (hr_mke2fs((const char *[]){ "-i", "4096", DISK, NULL })) {
+	if (hr_mke2fs((const char *[]) { "-i", "4096", DISK, NULL })) {
 		errno = ENOPKG;
 		return false;
 	}

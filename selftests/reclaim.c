@@ -132,16 +132,16 @@ FIXTURE_VARIANT(kill)
 	bool swap;
 };
 
-FIXTURE_VARIANT_ADD(kill, hotremove){
+FIXTURE_VARIANT_ADD(kill, hotremove) {
 	.keyword = "online_hotremove",
 };
 
-FIXTURE_VARIANT_ADD(kill, movable){
+FIXTURE_VARIANT_ADD(kill, movable) {
 	.keyword = "online_movable",
 };
 
 /* Compressed, user memory would fit where it is. It is not to be touched. */
-FIXTURE_VARIANT_ADD(kill, lru_gen_swap){
+FIXTURE_VARIANT_ADD(kill, lru_gen_swap) {
 	.keyword = "online_hotremove",
 	.lru_gen = "y",
 	.swap = true,
@@ -237,30 +237,30 @@ FIXTURE_VARIANT(cache)
 	bool huge; /* a quarter of ordinary memory in huge pages of hugetlb */
 };
 
-FIXTURE_VARIANT_ADD(cache, hotremove){
+FIXTURE_VARIANT_ADD(cache, hotremove) {
 	.keyword = "online_hotremove",
 	.lru_gen = "n",
 };
 
-FIXTURE_VARIANT_ADD(cache, movable){
+FIXTURE_VARIANT_ADD(cache, movable) {
 	.keyword = "online_movable",
 	.lru_gen = "n",
 };
 
-FIXTURE_VARIANT_ADD(cache, reader){
+FIXTURE_VARIANT_ADD(cache, reader) {
 	.keyword = "online_hotremove",
 	.lru_gen = "n",
 	.loop = true,
 };
 
-FIXTURE_VARIANT_ADD(cache, lru_gen_reader){
+FIXTURE_VARIANT_ADD(cache, lru_gen_reader) {
 	.keyword = "online_hotremove",
 	.lru_gen = "y",
 	.loop = true,
 };
 
 /* They are on no LRU list, and not to be taken for what is not either. */
-FIXTURE_VARIANT_ADD(cache, hugetlb){
+FIXTURE_VARIANT_ADD(cache, hugetlb) {
 	.keyword = "online_hotremove",
 	.lru_gen = "n",
 	.huge = true,
@@ -374,11 +374,11 @@ FIXTURE_VARIANT(buffers)
 	const char *lru_gen;
 };
 
-FIXTURE_VARIANT_ADD(buffers, lru){
+FIXTURE_VARIANT_ADD(buffers, lru) {
 	.lru_gen = "n",
 };
 
-FIXTURE_VARIANT_ADD(buffers, lru_gen){
+FIXTURE_VARIANT_ADD(buffers, lru_gen) {
 	.lru_gen = "y",
 };
 
@@ -557,28 +557,28 @@ FIXTURE_VARIANT(full)
 	const char *release; /* reclaim is to come before that */
 };
 
-FIXTURE_VARIANT_ADD(full, hotremove){
+FIXTURE_VARIANT_ADD(full, hotremove) {
 	.keyword = "online_hotremove",
 	.lru_gen = "n",
 };
 
-FIXTURE_VARIANT_ADD(full, release){
+FIXTURE_VARIANT_ADD(full, release) {
 	.keyword = "online_hotremove",
 	.lru_gen = "n",
 	.release = "1",
 };
 
-FIXTURE_VARIANT_ADD(full, lru_gen){
+FIXTURE_VARIANT_ADD(full, lru_gen) {
 	.keyword = "online_hotremove",
 	.lru_gen = "y",
 };
 
-FIXTURE_VARIANT_ADD(full, movable){
+FIXTURE_VARIANT_ADD(full, movable) {
 	.keyword = "online_movable",
 	.lru_gen = "n",
 };
 
-FIXTURE_VARIANT_ADD(full, swap){
+FIXTURE_VARIANT_ADD(full, swap) {
 	.keyword = "online_hotremove",
 	.lru_gen = "n",
 	.swap = true,
@@ -666,22 +666,22 @@ FIXTURE_VARIANT(ratio)
 	unsigned int times; /* plugged memory, in ordinary memory */
 };
 
-FIXTURE_VARIANT_ADD(ratio, hotremove_1){
+FIXTURE_VARIANT_ADD(ratio, hotremove_1) {
 	.keyword = "online_hotremove",
 	.times = 1,
 };
 
-FIXTURE_VARIANT_ADD(ratio, hotremove_2){
+FIXTURE_VARIANT_ADD(ratio, hotremove_2) {
 	.keyword = "online_hotremove",
 	.times = 2,
 };
 
-FIXTURE_VARIANT_ADD(ratio, hotremove_4){
+FIXTURE_VARIANT_ADD(ratio, hotremove_4) {
 	.keyword = "online_hotremove",
 	.times = 4,
 };
 
-FIXTURE_VARIANT_ADD(ratio, movable_4){
+FIXTURE_VARIANT_ADD(ratio, movable_4) {
 	.keyword = "online_movable",
 	.times = 4,
 };
@@ -809,9 +809,10 @@ static int grow_until_free(struct pressure *p, long pages)
 		}
 		quiet = 0;
 		/* What it takes to have a page is not in it. */
-		ret = pressure_grow(
-			p, pressure_done(p) + over * PAGE_KIB * 3 / 4 + 1, 0,
-			GROW_SECONDS);
+		ret = pressure_grow(p,
+				    pressure_done(p) + over * PAGE_KIB * 3 / 4 +
+					    1,
+				    0, GROW_SECONDS);
 	}
 	return ret;
 }
@@ -987,22 +988,22 @@ FIXTURE_VARIANT(nodes)
 	bool cache; /* that nobody maps; else anonymous memory is bound */
 };
 
-FIXTURE_VARIANT_ADD(nodes, policy){
+FIXTURE_VARIANT_ADD(nodes, policy) {
 	.keyword = "online_hotremove",
 };
 
-FIXTURE_VARIANT_ADD(nodes, cpuset){
+FIXTURE_VARIANT_ADD(nodes, cpuset) {
 	.keyword = "online_hotremove",
 	.cpuset = true,
 };
 
-FIXTURE_VARIANT_ADD(nodes, cpuset_cache){
+FIXTURE_VARIANT_ADD(nodes, cpuset_cache) {
 	.keyword = "online_hotremove",
 	.cpuset = true,
 	.cache = true,
 };
 
-FIXTURE_VARIANT_ADD(nodes, movable){
+FIXTURE_VARIANT_ADD(nodes, movable) {
 	.keyword = "online_movable",
 };
 

@@ -540,11 +540,11 @@ FIXTURE_VARIANT(shadow)
 	int (*start)(struct pressure * p, const struct pressure_options *o);
 };
 
-FIXTURE_VARIANT_ADD(shadow, pages){
+FIXTURE_VARIANT_ADD(shadow, pages) {
 	.start = pressure_unmovable,
 };
 
-FIXTURE_VARIANT_ADD(shadow, slab){
+FIXTURE_VARIANT_ADD(shadow, slab) {
 	.start = pressure_files,
 };
 
@@ -587,9 +587,10 @@ TEST_F_TIMEOUT(shadow, a_released_block_stays, 300)
 	ASSERT_EQ(0, grow_until_released(grower, BLOCK_PAGES, 4 * LEAVE_MIB))
 	TH_LOG("%s", pressure_why(grower));
 	/* Nothing more is released before that is used up, which kswapd may delay. */
-	ASSERT_EQ(0, grow_until_released(
-			     grower, grower->shared->last.v[PC_RELEASED] + 1,
-			     8 * LEAVE_MIB))
+	ASSERT_EQ(0,
+		  grow_until_released(grower,
+				      grower->shared->last.v[PC_RELEASED] + 1,
+				      8 * LEAVE_MIB))
 	TH_LOG("%s", pressure_why(grower));
 	/* What it has of ordinary memory is no more needed. */
 	pressure_stop(&s->ballast);
@@ -725,20 +726,20 @@ FIXTURE_VARIANT(policy)
 	bool waits; /* rather than to be killed */
 };
 
-FIXTURE_VARIANT_ADD(policy, pages){
+FIXTURE_VARIANT_ADD(policy, pages) {
 	.start = pressure_unmovable,
 };
 
-FIXTURE_VARIANT_ADD(policy, rings){
+FIXTURE_VARIANT_ADD(policy, rings) {
 	.start = pressure_rings,
 };
 
-FIXTURE_VARIANT_ADD(policy, nofs){
+FIXTURE_VARIANT_ADD(policy, nofs) {
 	.start = pressure_nofs,
 	.waits = true,
 };
 
-FIXTURE_VARIANT_ADD(policy, noio){
+FIXTURE_VARIANT_ADD(policy, noio) {
 	.start = pressure_noio,
 	.waits = true,
 };
@@ -1318,11 +1319,11 @@ FIXTURE_VARIANT(storm)
 	const char *policy;
 };
 
-FIXTURE_VARIANT_ADD(storm, free_pageblocks){
+FIXTURE_VARIANT_ADD(storm, free_pageblocks) {
 	.policy = "1",
 };
 
-FIXTURE_VARIANT_ADD(storm, all_pageblocks){
+FIXTURE_VARIANT_ADD(storm, all_pageblocks) {
 	.policy = "2",
 };
 

@@ -93,8 +93,9 @@ static int trace_begin(void)
 {
 	if (mkdir(TRACE, 0700) && errno != EEXIST)
 		return -errno;
-	return hr_write_file(
-		TRACE "/events/memory_hotplug/mm_offline_pass/enable", "1");
+	return hr_write_file(TRACE
+			     "/events/memory_hotplug/mm_offline_pass/enable",
+			     "1");
 }
 
 /* Pages that passes moved since this was asked last. */
@@ -247,7 +248,7 @@ TEST_F_TIMEOUT(removal, under_load, 900)
 }
 
 /* Runs last: what the loads add up to. */
-FIXTURE(rate){};
+FIXTURE(rate) {};
 
 FIXTURE_SETUP(rate)
 {

@@ -138,12 +138,12 @@ FIXTURE_VARIANT(block)
 	const char *keyword, *hotremove;
 };
 
-FIXTURE_VARIANT_ADD(block, hotremove){
+FIXTURE_VARIANT_ADD(block, hotremove) {
 	.keyword = "online_hotremove",
 	.hotremove = "yes",
 };
 
-FIXTURE_VARIANT_ADD(block, movable){
+FIXTURE_VARIANT_ADD(block, movable) {
 	.keyword = "online_movable",
 	.hotremove = "no",
 };
@@ -191,9 +191,8 @@ static int not_restored(int block, const struct hr_snapshot *before,
 
 	if (!hr_block_is(block, "state", "online") ||
 	    (hr_supported() && !hr_block_is(block, "hotremove", hotremove))) {
-		ksft_print_msg(
-			"memory%d is no longer online and hotremove=%s\n",
-			block, hotremove);
+		ksft_print_msg("memory%d is no longer online and hotremove=%s\n",
+			       block, hotremove);
 		bad++;
 	}
 	bad += hr_changed(before);
@@ -367,12 +366,12 @@ FIXTURE_VARIANT(vmem)
 	const char *keyword, *hotremove;
 };
 
-FIXTURE_VARIANT_ADD(vmem, hotremove){
+FIXTURE_VARIANT_ADD(vmem, hotremove) {
 	.keyword = "online_hotremove",
 	.hotremove = "yes",
 };
 
-FIXTURE_VARIANT_ADD(vmem, movable){
+FIXTURE_VARIANT_ADD(vmem, movable) {
 	.keyword = "online_movable",
 	.hotremove = "no",
 };

@@ -170,10 +170,9 @@ static struct survey survey(const char *when)
 		}
 		gone += !ret;
 	}
-	ksft_print_msg(
-		"%s: %d of %d blocks of %lu MiB switched (%d EBUSY, %d ENOMEM, %d with holes), slowest %.1f ms, %d of them offlined\n",
-		when, nr, s.of, hr_block_bytes() / MIB, busy, nomem, holes,
-		worst * 1e3, gone);
+	ksft_print_msg("%s: %d of %d blocks of %lu MiB switched (%d EBUSY, %d ENOMEM, %d with holes), slowest %.1f ms, %d of them offlined\n",
+		       when, nr, s.of, hr_block_bytes() / MIB, busy, nomem,
+		       holes, worst * 1e3, gone);
 	for (i = 0; i < nr; i++) {
 		ret = 0;
 		if (!hr_block_is(done[i], "state", "online"))

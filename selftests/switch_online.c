@@ -277,23 +277,23 @@ FIXTURE_VARIANT(data)
 	bool lock;
 };
 
-FIXTURE_VARIANT_ADD(data, anon){
+FIXTURE_VARIANT_ADD(data, anon) {
 	.flags = MAP_PRIVATE,
 	.advice = MADV_NOHUGEPAGE,
 };
 
-FIXTURE_VARIANT_ADD(data, thp){
+FIXTURE_VARIANT_ADD(data, thp) {
 	.flags = MAP_PRIVATE,
 	.advice = MADV_HUGEPAGE,
 };
 
-FIXTURE_VARIANT_ADD(data, mlock){
+FIXTURE_VARIANT_ADD(data, mlock) {
 	.flags = MAP_PRIVATE,
 	.advice = MADV_NOHUGEPAGE,
 	.lock = true,
 };
 
-FIXTURE_VARIANT_ADD(data, shmem){
+FIXTURE_VARIANT_ADD(data, shmem) {
 	.flags = MAP_SHARED,
 };
 
@@ -693,9 +693,8 @@ TEST_F_TIMEOUT(boot, thousand_switches_under_load, 900)
 	}
 	for (i = 0; i < LOADS; i++)
 		EXPECT_TRUE(churn_end(load[i]));
-	ksft_print_msg(
-		"%d switches, mean %.1f ms, worst %.1f ms; %d times EBUSY\n",
-		switched, total * 1e3 / switched, worst * 1e3, busy);
+	ksft_print_msg("%d switches, mean %.1f ms, worst %.1f ms; %d times EBUSY\n",
+		       switched, total * 1e3 / switched, worst * 1e3, busy);
 	EXPECT_EQ(SWITCHES, switched);
 	EXPECT_EQ(0, hr_wrong_bytes(mem, bytes));
 	EXPECT_EQ(0, hr_pageblocks("Isolate"));
@@ -839,10 +838,9 @@ TEST_F_TIMEOUT(kernel, leaves_enough_for_the_kernel, TEST_S)
 			ASSERT_EQ(0, ret);
 	}
 	EXPECT_EQ(-ENOMEM, ret);
-	ksft_print_msg(
-		"ENOMEM with %lu KiB of pipes, %ld KiB free, high watermarks %ld KiB\n",
-		pressure_done(&self->kernel), hr_meminfo_kb("MemFree"),
-		pressure_watermark_pages("high") * (long)PAGE_KIB);
+	ksft_print_msg("ENOMEM with %lu KiB of pipes, %ld KiB free, high watermarks %ld KiB\n",
+		       pressure_done(&self->kernel), hr_meminfo_kb("MemFree"),
+		       pressure_watermark_pages("high") * (long)PAGE_KIB);
 	/* A moment later kswapd may have found some. */
 	EXPECT_FALSE(is_hotremove(self->block));
 	EXPECT_EQ(0, hr_pageblocks("HotRemove"));
@@ -881,9 +879,8 @@ TEST_F_TIMEOUT(kernel, kernel_may_use_it_or_not, TEST_S)
 	/* Never while it is hot-removable, */
 	pages = kernel_pages_in(&self->kernel, self->block, false);
 	EXPECT_EQ(0, pages);
-	ksft_print_msg(
-		"hot-removable: %ld kernel pages, with %lu KiB of pipes\n",
-		pages, pressure_done(&self->kernel));
+	ksft_print_msg("hot-removable: %ld kernel pages, with %lu KiB of pipes\n",
+		       pages, pressure_done(&self->kernel));
 	pressure_stop(&self->kernel);
 
 	/* as soon as it is not, */

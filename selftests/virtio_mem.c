@@ -92,12 +92,12 @@ FIXTURE_VARIANT(virtio_mem)
 	unsigned long sizes[6]; /* up and down, ends with 0 */
 };
 
-FIXTURE_VARIANT_ADD(virtio_mem, sub_block){
+FIXTURE_VARIANT_ADD(virtio_mem, sub_block) {
 	.id = "vm0",
 	.sizes = { 512, 130, 258, 6, 2, 0 },
 };
 
-FIXTURE_VARIANT_ADD(virtio_mem, big_block){
+FIXTURE_VARIANT_ADD(virtio_mem, big_block) {
 	.id = "vm1",
 	.big_blocks = true,
 	.sizes = { 512, 256, 768, 512, 0 },
