@@ -231,7 +231,7 @@ FIXTURE_VARIANT(nth)
 	int errnos[4];
 };
 
-FIXTURE_VARIANT_ADD(nth, offline_hotremove){
+FIXTURE_VARIANT_ADD(nth, offline_hotremove) {
 	.from = HOTREMOVE,
 	.to = OFFLINE,
 	.filled_as = HOTREMOVE,
@@ -239,7 +239,7 @@ FIXTURE_VARIANT_ADD(nth, offline_hotremove){
 };
 
 /* The control, and all that a kernel without MIGRATE_HOTREMOVE can do. */
-FIXTURE_VARIANT_ADD(nth, offline_movable){
+FIXTURE_VARIANT_ADD(nth, offline_movable) {
 	.from = MOVABLE,
 	.to = OFFLINE,
 	.filled_as = MOVABLE,
@@ -247,14 +247,14 @@ FIXTURE_VARIANT_ADD(nth, offline_movable){
 };
 
 /* EPERM: KASAN is asked as well, and has no errno for what it cannot have. */
-FIXTURE_VARIANT_ADD(nth, online){
+FIXTURE_VARIANT_ADD(nth, online) {
 	.from = OFFLINE,
 	.to = HOTREMOVE,
 	.errnos = { ENOMEM, EPERM },
 };
 
 /* EINVAL: the test's own array, without which nothing can be asked for. */
-FIXTURE_VARIANT_ADD(nth, bulk){
+FIXTURE_VARIANT_ADD(nth, bulk) {
 	.from = HOTREMOVE,
 	.to = HOTREMOVE,
 	.filled_as = HOTREMOVE,
@@ -263,7 +263,7 @@ FIXTURE_VARIANT_ADD(nth, bulk){
 	.errnos = { ENOMEM, EBUSY, EINVAL },
 };
 
-FIXTURE_VARIANT_ADD(nth, whole){
+FIXTURE_VARIANT_ADD(nth, whole) {
 	.from = HOTREMOVE,
 	.to = HOTREMOVE,
 	.filled_as = HOTREMOVE,
@@ -273,7 +273,7 @@ FIXTURE_VARIANT_ADD(nth, whole){
 };
 
 /* Last, as the kernel may keep what it was given. */
-FIXTURE_VARIANT_ADD(nth, to_hotremove){
+FIXTURE_VARIANT_ADD(nth, to_hotremove) {
 	.from = ORDINARY,
 	.to = HOTREMOVE,
 	.filled_as = HOTREMOVE,
@@ -281,7 +281,7 @@ FIXTURE_VARIANT_ADD(nth, to_hotremove){
 	.errnos = { ENOMEM, EBUSY },
 };
 
-FIXTURE_VARIANT_ADD(nth, to_ordinary){
+FIXTURE_VARIANT_ADD(nth, to_ordinary) {
 	.from = HOTREMOVE,
 	.to = ORDINARY,
 	.filled_as = HOTREMOVE,
