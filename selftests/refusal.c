@@ -210,12 +210,12 @@ FIXTURE_VARIANT(block)
 	bool ends; /* by itself */
 };
 
-FIXTURE_VARIANT_ADD(block, hotremove){
+FIXTURE_VARIANT_ADD(block, hotremove) {
 	.keyword = "online_hotremove",
 	.ends = true,
 };
 
-FIXTURE_VARIANT_ADD(block, movable){
+FIXTURE_VARIANT_ADD(block, movable) {
 	.keyword = "online_movable",
 };
 
