@@ -184,7 +184,7 @@ FIXTURE_SETUP(cycles)
 	self->nr = hr_take_blocks(self->block, 2, MAX_BLOCKS);
 	if (self->nr < 2)
 		SKIP(return,
-			   "needs two offline memory blocks: DIMMs or CONFIG_VIRTIO_MEM");
+		     "needs two offline memory blocks: DIMMs or CONFIG_VIRTIO_MEM");
 	read_sizes(self->before);
 	self->pageblocks = hr_pageblocks("HotRemove");
 	self->load[0] = start_load(anonymous_load);

@@ -129,7 +129,7 @@ FIXTURE_SETUP(bulk)
 
 	if (!find_area())
 		SKIP(return,
-			   "needs a CMA area that can allocate in bulk (cma=, CONFIG_CMA_DEBUGFS)");
+		     "needs a CMA area that can allocate in bulk (cma=, CONFIG_CMA_DEBUGFS)");
 	self->base = area_get("base_pfn");
 	self->count = area_get("count");
 	self->used = area_get("used");
@@ -387,7 +387,7 @@ TEST_F_TIMEOUT(bulk, content, 900)
 
 		if (before == -ENOSPC)
 			SKIP(return,
-				   "needs an area of a quarter of memory at most");
+			     "needs an area of a quarter of memory at most");
 		ASSERT_LT(self->count / 4, before);
 		ASSERT_EQ(0, hr_kpageflags(self->base, self->count, flags));
 		moved = hr_vmstat("pgmigrate_success");
@@ -845,7 +845,7 @@ TEST_F_TIMEOUT(bulk, busy_elsewhere, 900)
 		filled = fill_area(self, &filling, true, false);
 		if (filled == -ENOSPC)
 			SKIP(return,
-				   "needs an area of a quarter of memory at most");
+			     "needs an area of a quarter of memory at most");
 		ASSERT_LT(self->count / 4, filled);
 		ASSERT_EQ(0, start_claim(&claimer, 2, self->count - room));
 		area_set("effort", 0);
@@ -1006,7 +1006,7 @@ TEST_F_TIMEOUT(bulk, cache_dropped, 600)
 	fd = open_cache(bytes);
 	if (fd < 0)
 		SKIP(return,
-			   "needs CONFIG_BLK_DEV_RAM, CONFIG_EXT4_FS and mke2fs");
+		     "needs CONFIG_BLK_DEV_RAM, CONFIG_EXT4_FS and mke2fs");
 	ret = fill_memory(self, &filling, false);
 	if (ret == -ENOSPC)
 		SKIP(return, "needs an area of a quarter of memory at most");
@@ -1283,7 +1283,7 @@ TEST_F_TIMEOUT(bulk, pcp_policy_auto, 900)
 
 			if (filled == -ENOSPC)
 				SKIP(return,
-					   "needs an area of a quarter of memory at most");
+				     "needs an area of a quarter of memory at most");
 			ASSERT_LT(self->count / 4, filled);
 			ASSERT_EQ(0, set_policy(policies[i]));
 			/* One lap: nothing else is isolated, or again. */
@@ -1484,7 +1484,7 @@ TEST_F_TIMEOUT(units, poisoned, 300)
 
 	if (!hr_can_poison())
 		SKIP(return,
-			   "needs soft_offline_page, unpoison-pfn and page_owner=off");
+		     "needs soft_offline_page, unpoison-pfn and page_owner=off");
 	stop = false;
 	ASSERT_EQ(0, pthread_create(&threads[0], NULL, churn, &wrong));
 	ASSERT_EQ(0, pthread_create(&threads[1], NULL, poison, self));

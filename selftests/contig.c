@@ -115,7 +115,7 @@ TEST_F_TIMEOUT(contig, gigantic_pages_stay_out, 600)
 {
 	if (self->gigantic < 0)
 		SKIP(return,
-			   "needs CONFIG_HUGETLBFS, CONFIG_CONTIG_ALLOC and 1 GiB pages (pdpe1gb)");
+		     "needs CONFIG_HUGETLBFS, CONFIG_CONTIG_ALLOC and 1 GiB pages (pdpe1gb)");
 	if (!holds_gigantic(self))
 		SKIP(return, "needs 1 GiB of blocks in a row");
 	write_number(GIGANTIC, self->gigantic + 1);
@@ -144,7 +144,7 @@ TEST_F_TIMEOUT(contig, kfence_pool_stays_out, 600)
 {
 	if (number_in(KFENCE))
 		SKIP(return,
-			   "needs CONFIG_KFENCE and kfence.sample_interval=0");
+		     "needs CONFIG_KFENCE and kfence.sample_interval=0");
 	if (kfence_started())
 		SKIP(return, "KFENCE has had its pool since an earlier test");
 	EXPECT_EQ(0, write_number(KFENCE, 100));

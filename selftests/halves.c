@@ -72,8 +72,8 @@ TEST(halves)
 	    more < 2 * kept || more > HALVES_MAX_MIB * MIB_PAGES) {
 		hr_block_offline(block, 60);
 		SKIP(return,
-			   "needs more ordinary memory on the node, up to %d MiB",
-			   HALVES_MAX_MIB);
+		     "needs more ordinary memory on the node, up to %d MiB",
+		     HALVES_MAX_MIB);
 	}
 
 	EXPECT_EQ(0, pressure_anon(&first, (more - kept) / MIB_PAGES, NULL));

@@ -202,7 +202,7 @@ FIXTURE_SETUP(block)
 	n = hr_take_blocks(blocks, 1, ARRAY_SIZE(blocks));
 	if (n < 1)
 		SKIP(return,
-			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
+		     "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
 	ASSERT_EQ(0, hr_write_file(AUTO_ONLINE, "offline"));
 	self->nr = blocks[0];
 	block_path(self->state, sizeof(self->state), self->nr, "state");
@@ -609,7 +609,7 @@ TEST_F_TIMEOUT(block, lsmem_and_chmem, TEST_S)
 	/* Where memory does not begin at 0 they take it that there are no zones. */
 	if (access(HR_SYS_MEMORY "/memory0/valid_zones", F_OK))
 		SKIP(return,
-			   "lsmem looks for zones in memory0, which is not there");
+		     "lsmem looks for zones in memory0, which is not there");
 	ASSERT_EQ(0,
 		  hr_block_read(self->nr, "valid_zones", zones, sizeof(zones)));
 	EXPECT_TRUE(lsmem_says(self->nr, "offline",
@@ -913,7 +913,7 @@ TEST_F(policy, command_line)
 	}
 	if (!any)
 		SKIP(return,
-			   "neither memhp_default_state= nor memory_hotplug.online_movable= given");
+		     "neither memhp_default_state= nor memory_hotplug.online_movable= given");
 }
 
 TEST_F_TIMEOUT(plug, auto_online_new_block, TEST_S)
@@ -989,7 +989,7 @@ FIXTURE_SETUP(kernel)
 	n = hr_take_blocks(blocks, 1, ARRAY_SIZE(blocks));
 	if (n < 1)
 		SKIP(return,
-			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
+		     "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
 	ASSERT_EQ(0, hr_write_file(AUTO_ONLINE, "offline"));
 	self->nr = blocks[n - 1];
 }

@@ -147,8 +147,7 @@ FIXTURE_SETUP(pins)
 	self->fd = open_pinner(variant->uring);
 	if (self->fd < 0)
 		SKIP(return, "needs %s",
-			   variant->uring ? "CONFIG_IO_URING" :
-					    "CONFIG_GUP_TEST");
+		     variant->uring ? "CONFIG_IO_URING" : "CONFIG_GUP_TEST");
 	if (hr_take_blocks(&self->block, 1, 1) != 1)
 		SKIP(return, "needs a memory block to plug");
 	ASSERT_EQ(0, hr_block_write(self->block, "state", "online_hotremove"))

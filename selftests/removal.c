@@ -175,8 +175,8 @@ FIXTURE_SETUP(removal)
 		SKIP(return, HR_SKIP_REASON);
 	if (hr_take_blocks(self->blocks, BLOCKS, BLOCKS) < BLOCKS)
 		SKIP(return,
-			   "needs %d memory blocks that are offline or can be plugged",
-			   BLOCKS);
+		     "needs %d memory blocks that are offline or can be plugged",
+		     BLOCKS);
 	ASSERT_EQ(0, trace_begin());
 }
 

@@ -156,7 +156,7 @@ FIXTURE_SETUP(block)
 		SKIP(return, HR_SKIP_REASON);
 	if (hr_take_blocks(blocks, 1, 64) < 1)
 		SKIP(return,
-			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
+		     "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
 	self->nr = blocks[0];
 	/* ZONE_MOVABLE comes first, whatever is free elsewhere. */
 	if (!strcmp(variant->hotremove, "yes"))

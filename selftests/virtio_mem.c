@@ -179,10 +179,10 @@ FIXTURE_SETUP(virtio_mem)
 		SKIP(return, HR_SKIP_REASON);
 	if (!hr_qmp_available())
 		SKIP(return,
-			   "needs CONFIG_VIRTIO_CONSOLE and a port named qmp");
+		     "needs CONFIG_VIRTIO_CONSOLE and a port named qmp");
 	if (hr_vmem_size_mib(variant->id))
 		SKIP(return, "needs an empty virtio-mem device %s",
-			   variant->id);
+		     variant->id);
 	self->balloon = balloon_bytes();
 	hr_read_file(PROACTIVENESS, self->proactiveness,
 		     sizeof(self->proactiveness));
