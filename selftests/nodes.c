@@ -148,11 +148,9 @@ static void *bound_to(int node, size_t bytes)
 	do {                                                                   \
 		long total_ = 0, free_ = 0;                                    \
 		int i_;                                                        \
-                                                                               \
 		for (i_ = 0; i_ < MAX_NODES; i_++) {                           \
 			const struct node *was_ = &self->was[i_];              \
 			const struct node *now_ = &self->now[i_];              \
-                                                                               \
 			if (!now_->there)                                      \
 				continue;                                      \
 			total_ += now_->HotRemoveTotal;                        \
@@ -173,7 +171,6 @@ static void *bound_to(int node, size_t bytes)
 	do {                                                                                                 \
 		const struct node *n_ = &self->now[self->node];                                              \
 		const struct node *o_ = &self->now[self->other];                                             \
-                                                                                                             \
 		read_nodes(self->now);                                                                       \
 		TH_LOG("%s: node %d: %ld kB, free %ld, KernelAvailable %ld; node %d: free %ld, %ld, %ld kB", \
 		       what, self->node, n_->HotRemoveTotal,                                                 \

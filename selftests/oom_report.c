@@ -289,7 +289,6 @@ static long class_kb(const struct report *r, const char *name)
 #define WOULD_GIVE_WHAT_IS_FREE(r)                                       \
 	do {                                                             \
 		long free_ = class_kb(&(r), "hot-removable");            \
-                                                                         \
 		EXPECT_LE((r).given[1], free_ + SLACK_KB);               \
 		EXPECT_LE((r).given[2], free_ + SLACK_KB);               \
 		if ((r).given[1])                                        \

@@ -347,7 +347,6 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 	FIXTURE_TEARDOWN(fixture)                             \
 	{                                                     \
 		bool may_stay = self->s.may_stay;             \
-                                                              \
 		scene_end(&self->s);                          \
 		EXPECT_TRUE(!hr_return_blocks() || may_stay); \
 	}                                                     \

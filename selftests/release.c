@@ -140,7 +140,6 @@ static bool plugs_other_node(void)
 	FIXTURE_SETUP(fixture)                                         \
 	{                                                              \
 		const char *needs = release_needs(&self->s, plug_mib); \
-                                                                       \
 		if (hr_meminfo_kb("HotRemoveReleased") > 0) {          \
 			needs = "something is still released";         \
 			self->s.may_stay = true;                       \
@@ -324,7 +323,6 @@ static long by_events(const struct pressure_counters *from)
 		long long deadline_ = hr_deadline(5);               \
 		long events_, states_;                              \
 		int partial_;                                       \
-                                                                    \
 		/* The work item may be at work. */                 \
 		do {                                                \
 			events_ = by_events(from);                  \
@@ -340,7 +338,6 @@ static long by_events(const struct pressure_counters *from)
 		long long deadline_, start_ = now_ms();                                                        \
 		long there_ = there, left_, by_itself_;                                                        \
 		int i_, missing_;                                                                              \
-                                                                                                               \
 		/* A uevent takes memory as long as nobody reads it. */                                        \
 		do                                                                                             \
 			watch_read(w);                                                                         \
@@ -413,7 +410,6 @@ static void look_once(struct scene *s, struct watch *w)
 	do {                                                                   \
 		long left_, block_ = hr_block_bytes() >> 20;                   \
 		int stay_ = 0, i_;                                             \
-                                                                               \
 		for (i_ = 0; i_ < (s)->nr; i_++)                               \
 			stay_ += !hr_block_is((s)->blocks[i_], "hotremove",    \
 					      "yes") &&                        \
@@ -1755,7 +1751,6 @@ static int switch_back(int block, unsigned int seconds)
 #define ALL_IS_BACK_ONLINE(s, race)                                           \
 	do {                                                                  \
 		int i_;                                                       \
-                                                                              \
 		if ((race)->vmem_mib > 0)                                     \
 			EXPECT_EQ(0, hr_vmem_resize("vm0", (race)->vmem_mib,  \
 						    60));                     \
@@ -1770,7 +1765,6 @@ static int switch_back(int block, unsigned int seconds)
 #define ALL_SIDES_COME_BACK(s)                                                \
 	do {                                                                  \
 		int i_, ret_, stay_ = 0;                                      \
-                                                                              \
 		for (i_ = 0; i_ < (s)->nr; i_++) {                            \
 			if (!hr_block_is((s)->blocks[i_], "hotremove", "no")) \
 				continue;                                     \
