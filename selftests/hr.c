@@ -199,7 +199,7 @@ int hr_log_lines(const char *text)
 	int n = 0;
 
 	while (f && fgets(line, sizeof(line), f))
-		n += strstr(line, text) != NULL;
+		n += !!strstr(line, text);
 	if (f)
 		pclose(f);
 	return n;
@@ -863,8 +863,7 @@ int hr_vmem_resize(const char *id, unsigned long mib, unsigned int seconds)
 
 	snprintf(command, sizeof(command),
 		 "{'execute': 'qom-set', 'arguments': {"
-		 "'path': '/machine/peripheral/%s', "
-		 "'property': 'requested-size', 'value': %llu}}",
+		 "'path': '/machine/peripheral/%s', 'property': 'requested-size', 'value': %llu}}",
 		 id, (unsigned long long)mib << 20);
 	ret = hr_qmp(command, NULL, 0);
 	if (ret)
@@ -993,7 +992,7 @@ double hr_success_bound(long n)
 	double low = 0, high = 1, p, all;
 	long i;
 
-	while (high - low > 1e-7) {
+	while (high - low > 0.0000001) {
 		p = (low + high) / 2;
 		for (all = 1, i = 0; i < n; i++)
 			all *= p;
@@ -1184,7 +1183,7 @@ static long sum_free_lists(char *counts, bool *capped)
 	int order = 0;
 	char *word;
 
-	for (word = strtok(counts, " \n"); word; word = strtok(NULL, " \n")) {
+	for (word = strtok(counts, "\n "); word; word = strtok(NULL, "\n ")) {
 		if (*word == '>') {
 			*capped = true;
 			word++;
@@ -1201,7 +1200,7 @@ static int column_of(const char *header, const char *type)
 	int column = 0;
 
 	snprintf(copy, sizeof(copy), "%s", header);
-	for (word = strtok(copy, " \n"); word; word = strtok(NULL, " \n")) {
+	for (word = strtok(copy, "\n "); word; word = strtok(NULL, "\n ")) {
 		if (!strcmp(word, type))
 			return column;
 		column++;
@@ -1244,8 +1243,7 @@ long hr_pageblocks(const char *type)
 			continue;
 		}
 		at = 0;
-		sscanf(line, "Node %*d, zone %*s%n", &at);
-		if (!at)
+		if (sscanf(line, "Node %*d, zone %*s%n", &at) < 0 || !at)
 			in_table = false;
 		else if (in_table)
 			sum += nth_number(line + at, column);
@@ -1266,7 +1264,8 @@ static void read_pagetypeinfo(struct memory_view *m)
 
 	f = fopen("/proc/pagetypeinfo", "re");
 	while (f && fgets(line, sizeof(line), f)) {
-		sscanf(line, "Pages per block: %ld", &m->pageblock_pages);
+		if (sscanf(line, "Pages per block: %ld", &pages) == 1)
+			m->pageblock_pages = pages;
 		/* One table of each kind per node; a third one is of no use here. */
 		if (!strncmp(line, "Number of mixed", 15) ||
 		    !strncmp(line, "Page block order", 16))

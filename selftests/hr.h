@@ -220,8 +220,10 @@ int hr_changed(const struct hr_snapshot *before);
 #endif
 #define SOFT_OFFLINE "/sys/devices/system/memory/soft_offline_page"
 
-/* Whether there are these files, and page_owner is off: it counts a page as freed when
- * it fails, and when it comes back. */
+/*
+ * Whether there are these files, and page_owner is off: it counts a page as freed when
+ * it fails, and when it comes back.
+ */
 bool hr_can_poison(void);
 /* Of that many pages from pfn on. How many were, or a negative errno. */
 long hr_unpoison(unsigned long pfn, unsigned long nr);
