@@ -125,8 +125,8 @@ static void add_zone_line(struct report *r, const char *line)
 	if (sscanf(at, "free:%ldkB%n", &free, &n) != 1)
 		return;
 	r->zones += free;
-	sscanf(line, "Node %d", &node);
-	if (node >= 0 && node < MAX_NODES && !strstr(line, " unusable: "))
+	if (sscanf(line, "Node %d", &node) == 1 && node >= 0 &&
+	    node < MAX_NODES && !strstr(line, " unusable: "))
 		r->zones_usable[node]++;
 	if (bar && strstr(line, bar))
 		r->barred += free;
@@ -188,11 +188,13 @@ static void add_line(struct report *r, const char *line)
 	}
 	if (!r->inside)
 		return;
+	at = strstr(line, " free:");
 	if (!strncmp(line, "Usable for this request: ", 25)) {
 		snprintf(r->first, sizeof(r->first), "%s", line);
-		sscanf(line,
-		       "Usable for this request: %ldkB of %ldkB free memory, order=%d",
-		       &r->usable, &r->free, &r->order);
+		if (sscanf(line,
+			   "Usable for this request: %ldkB of %ldkB free memory, order=%d",
+			   &r->usable, &r->free, &r->order) != 3)
+			return;
 		at = strstr(line, ": enough, but in pieces of at most order=");
 		if (at)
 			r->most_order = atoi(strrchr(at, '=') + 1);
@@ -203,9 +205,8 @@ static void add_line(struct report *r, const char *line)
 	} else if (!strncmp(line, "Released instead of a kill: ", 28)) {
 		snprintf(r->third, sizeof(r->third), "%s", line);
 		add_given(r);
-	} else if (!strncmp(line, "Node ", 5) &&
-		   (at = strstr(line, " free:")) && strstr(at, "kB boost:") &&
-		   r->nr_known < 32) {
+	} else if (!strncmp(line, "Node ", 5) && at &&
+		   strstr(at, "kB boost:") && r->nr_known < 32) {
 		snprintf(r->known[r->nr_known].name, sizeof(r->known[0].name),
 			 "%.*s", (int)(at - line), line);
 		r->known[r->nr_known++].free = atol(at + 6);
@@ -304,7 +305,7 @@ FIXTURE_VARIANT(report)
 	const char *keyword;
 	/* What is to be in the second line, and at least so much of the rest */
 	const char *blamed;
-	int (*grow)(struct pressure * p, const struct pressure_options *o);
+	pressure_start *grow;
 	bool cache; /* plugged memory is full of page cache */
 	bool mixed; /* everything is, and of anonymous memory: little is free */
 	bool mlock;
@@ -336,8 +337,7 @@ REPORT(hotremove, HOTREMOVE, .grow = pressure_unmovable);
 REPORT(movable, MOVABLE, .grow = pressure_unmovable);
 REPORT(files, HOTREMOVE, .grow = pressure_files);
 REPORT(cache, HOTREMOVE, .grow = pressure_unmovable, .cache = true);
-REPORT(mixed, .keyword = "online_hotremove", .grow = pressure_unmovable,
-       .mixed = true);
+REPORT(mixed, .keyword = "online_hotremove", .grow = pressure_unmovable, .mixed = true);
 REPORT(mlock, HOTREMOVE, .grow = pressure_unmovable, .mlock = true);
 REPORT(rings, HOTREMOVE, .grow = pressure_rings);
 REPORT(pieces, HOTREMOVE, .grow = pressure_rings, .pieces = true);

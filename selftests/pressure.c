@@ -244,10 +244,10 @@ static long long kswapd_ms(void)
 	find_kswapds();
 	for (i = 0; i < nr_kswapds; i++) {
 		at = strchr(reread(&kswapds[i], NULL), ')');
-		if (at && sscanf(at + 1,
-				 " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u"
-				 " %*u %lld",
-				 &ticks) == 1)
+		if (at &&
+		    sscanf(at + 1,
+			   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %lld",
+			   &ticks) == 1)
 			sum += ticks * 1000 / sysconf(_SC_CLK_TCK);
 	}
 	return sum;
@@ -551,7 +551,7 @@ static long read_file(struct pressure *p, size_t from, size_t to)
 
 static int begin_cache(struct pressure *p)
 {
-	const char *words[] = { RAM_DISK, RAM_DISK_BLOCKS, NULL };
+	const char *const words[] = { RAM_DISK, RAM_DISK_BLOCKS, NULL };
 	int root, ret = hr_mke2fs(words);
 
 	if (ret)
@@ -813,7 +813,7 @@ static long grow_files(struct pressure *p)
 /* As many inodes as fit with 256 bytes each, without a journal. */
 static int begin_nofs(struct pressure *p)
 {
-	const char *words[] = { "-N", "200000", NOFS_DISK, NULL };
+	const char *const words[] = { "-N", "200000", NOFS_DISK, NULL };
 	int ret = hr_mke2fs(words);
 
 	if (ret)

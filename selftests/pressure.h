@@ -24,6 +24,7 @@
 #ifndef PRESSURE_H
 #define PRESSURE_H
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -150,7 +151,11 @@ int pressure_cache(struct pressure *p, size_t mib,
 int pressure_tmpfs(struct pressure *p, size_t mib,
 		   const struct pressure_options *options);
 
-/* Start a grower, which then waits. Pipes, counted in KiB. */
+/* Start a grower, which then waits. */
+typedef int pressure_start(struct pressure *p,
+			   const struct pressure_options *options);
+
+/* Pipes, counted in KiB. */
 int pressure_unmovable(struct pressure *p,
 		       const struct pressure_options *options);
 /* The same in pieces of 32 KiB. */
@@ -350,7 +355,7 @@ static inline unsigned long percent(unsigned long of, unsigned int n)
 		scene_end(&self->s);                          \
 		EXPECT_TRUE(!hr_return_blocks() || may_stay); \
 	}                                                     \
-	_Static_assert(1, "ends with a semicolon")
+	static_assert(1, "ends with a semicolon")
 
 /* In a setup: there will be no teardown. */
 #define SCENE_SKIP(s, ...)                 \
