@@ -294,6 +294,7 @@ FIXTURE_VARIANT_ADD(in_use, swap) {
 	.load = "swap",
 	.may_fit = true,
 };
+
 LOAD(fork);
 LOAD(readers);
 

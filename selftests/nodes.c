@@ -56,11 +56,10 @@ static long number_of(const char *text, const char *name)
 	return at ? atol(at + strlen(key)) : -1;
 }
 
-#define READ(n, text, field) (n)->field = number_of(text, #field)
-
 static void read_nodes(struct node *nodes)
 {
 	char path[64], text[8192];
+	struct node *n;
 	int i;
 
 	/* Counters are batched per CPU; this folds the batches in. */
@@ -71,13 +70,14 @@ static void read_nodes(struct node *nodes)
 			 "/sys/devices/system/node/node%d/meminfo", i);
 		if (hr_read_file(path, text, sizeof(text)) <= 0)
 			continue;
-		nodes[i].there = true;
-		READ(&nodes[i], text, MemTotal);
-		READ(&nodes[i], text, MemFree);
-		READ(&nodes[i], text, HotRemoveTotal);
-		READ(&nodes[i], text, HotRemoveFree);
-		READ(&nodes[i], text, HotRemoveReleased);
-		READ(&nodes[i], text, KernelAvailable);
+		n = &nodes[i];
+		n->there = true;
+		n->MemTotal = number_of(text, "MemTotal");
+		n->MemFree = number_of(text, "MemFree");
+		n->HotRemoveTotal = number_of(text, "HotRemoveTotal");
+		n->HotRemoveFree = number_of(text, "HotRemoveFree");
+		n->HotRemoveReleased = number_of(text, "HotRemoveReleased");
+		n->KernelAvailable = number_of(text, "KernelAvailable");
 	}
 }
 
@@ -167,15 +167,16 @@ static void *bound_to(int node, size_t bytes)
 			  labs(hr_meminfo_kb("HotRemoveFree") - free_));       \
 	} while (0)
 
-#define LOOK(what)                                                                                           \
-	do {                                                                                                 \
-		const struct node *n_ = &self->now[self->node];                                              \
-		const struct node *o_ = &self->now[self->other];                                             \
-		read_nodes(self->now);                                                                       \
-		TH_LOG("%s: node %d: %ld kB, free %ld, KernelAvailable %ld; node %d: free %ld, %ld, %ld kB", \
-		       what, self->node, n_->HotRemoveTotal,                                                 \
-		       n_->HotRemoveFree, n_->KernelAvailable, self->other,                                  \
-		       o_->MemFree, o_->HotRemoveFree, o_->KernelAvailable);                                 \
+#define LOOK_TEXT \
+	"%s: node %d: %ld kB, free %ld, KernelAvailable %ld; node %d: free %ld, %ld, %ld kB"
+#define LOOK(what)                                                           \
+	do {                                                                 \
+		const struct node *n_ = &self->now[self->node];              \
+		const struct node *o_ = &self->now[self->other];             \
+		read_nodes(self->now);                                       \
+		TH_LOG(LOOK_TEXT, what, self->node, n_->HotRemoveTotal,      \
+		       n_->HotRemoveFree, n_->KernelAvailable, self->other,  \
+		       o_->MemFree, o_->HotRemoveFree, o_->KernelAvailable); \
 	} while (0)
 
 #define NEARLY(a, b) EXPECT_GE(SLACK_KB, labs((a) - (b)))

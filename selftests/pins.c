@@ -59,17 +59,17 @@ FIXTURE_VARIANT(pins)
 };
 
 /* clang-format off */
-#define PINS(name, ...) FIXTURE_VARIANT_ADD(pins, name) { __VA_ARGS__ }
-PINS(slow, .flags = PIN_LONGTERM_TEST_FLAG_USE_WRITE, .advice = MADV_NOHUGEPAGE);
-PINS(slow_read, .flags = 0, .advice = MADV_NOHUGEPAGE);
-PINS(slow_thp, .flags = PIN_LONGTERM_TEST_FLAG_USE_WRITE, .advice = MADV_HUGEPAGE);
-PINS(fast, .flags = PIN_LONGTERM_TEST_FLAG_USE_FAST | PIN_LONGTERM_TEST_FLAG_USE_WRITE,
-     .advice = MADV_NOHUGEPAGE);
-PINS(fast_read, .flags = PIN_LONGTERM_TEST_FLAG_USE_FAST, .advice = MADV_NOHUGEPAGE);
-PINS(fast_thp, .flags = PIN_LONGTERM_TEST_FLAG_USE_FAST | PIN_LONGTERM_TEST_FLAG_USE_WRITE,
-     .advice = MADV_HUGEPAGE);
-PINS(uring, .uring = true, .advice = MADV_NOHUGEPAGE);
-PINS(uring_thp, .uring = true, .advice = MADV_HUGEPAGE);
+#define PINNING(name, ...) FIXTURE_VARIANT_ADD(pins, name) { __VA_ARGS__ }
+PINNING(slow, .flags = PIN_LONGTERM_TEST_FLAG_USE_WRITE, .advice = MADV_NOHUGEPAGE);
+PINNING(slow_read, .flags = 0, .advice = MADV_NOHUGEPAGE);
+PINNING(slow_thp, .flags = PIN_LONGTERM_TEST_FLAG_USE_WRITE, .advice = MADV_HUGEPAGE);
+PINNING(fast, .flags = PIN_LONGTERM_TEST_FLAG_USE_FAST | PIN_LONGTERM_TEST_FLAG_USE_WRITE,
+	.advice = MADV_NOHUGEPAGE);
+PINNING(fast_read, .flags = PIN_LONGTERM_TEST_FLAG_USE_FAST, .advice = MADV_NOHUGEPAGE);
+PINNING(fast_thp, .flags = PIN_LONGTERM_TEST_FLAG_USE_FAST | PIN_LONGTERM_TEST_FLAG_USE_WRITE,
+	.advice = MADV_HUGEPAGE);
+PINNING(uring, .uring = true, .advice = MADV_NOHUGEPAGE);
+PINNING(uring_thp, .uring = true, .advice = MADV_HUGEPAGE);
 /* clang-format on */
 
 static int open_pinner(bool uring)

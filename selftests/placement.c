@@ -436,9 +436,15 @@ LOAD(stacks);
 LOAD(vmalloc, .begin = vmalloc_begin, .needs = "fs.nr_open of 2^20");
 LOAD(pipes);
 LOAD(percpu, .begin = percpu_begin, .end = percpu_end, .needs = "CONFIG_MEMCG");
-LOAD(buffers, .begin = buffers_begin, .end = buffers_end, .buffers = true,
-     .needs = "CONFIG_BLK_DEV_RAM, CONFIG_EXT4_FS and mke2fs");
 /* clang-format on */
+
+FIXTURE_VARIANT_ADD(placement, buffers) {
+	.needs = "CONFIG_BLK_DEV_RAM, CONFIG_EXT4_FS and mke2fs",
+	.begin = buffers_begin,
+	.grow = buffers_grow,
+	.end = buffers_end,
+	.buffers = true,
+};
 
 /*
  * Where CPUs and the blocks are on different nodes, nobody would come there
@@ -500,18 +506,18 @@ static bool start_load(FIXTURE_DATA(placement) * self,
 	return self->load > 0;
 }
 
-/* 0, the errno of a step that failed, or ETIME: the load is slow or dead. */
+/* 0, the -errno of a step that failed, or -ETIME: the load is slow or dead. */
 static int step_load(FIXTURE_DATA(placement) * self)
 {
 	struct pollfd answer = { .fd = self->from_load, .events = POLLIN };
 	char byte = 0;
 
 	if (write(self->to_load, &byte, 1) != 1)
-		return EPIPE;
+		return -EPIPE;
 	if (poll(&answer, 1, STEP_LIMIT_MS) != 1 ||
 	    read(self->from_load, &byte, 1) != 1)
-		return ETIME;
-	return byte;
+		return -ETIME;
+	return -byte;
 }
 
 static void stop_load(FIXTURE_DATA(placement) * self,

@@ -64,11 +64,13 @@
 #define OFFLINE_SECONDS 20
 
 /* All loads together; the harness runs each test in a process of its own. */
-static struct {
+struct tally {
 	long removals;
 	long refused;
 	long loads;
-} * tally;
+};
+
+static struct tally *tally;
 
 static void __attribute__((constructor)) share_tally(void)
 {
