@@ -886,7 +886,7 @@ TEST_F_TIMEOUT(bulk, busy_elsewhere, 900)
 /* A file of that size on a disk, or -errno. */
 static int open_cache(size_t bytes)
 {
-	const char *words[] = { CACHE_DISK, CACHE_DISK_BLOCKS, NULL };
+	const char *const words[] = { CACHE_DISK, CACHE_DISK_BLOCKS, NULL };
 	int root, fd, ret = hr_mke2fs(words);
 
 	if (ret)
@@ -1457,7 +1457,7 @@ TEST_F_TIMEOUT(units, partial, 300)
 /* Pages of the area are taken out of use and come back, free ones and others. */
 static void *poison(void *arg)
 {
-	const FIXTURE_DATA(units) *self = arg;
+	FIXTURE_DATA(units) const *self = arg;
 	unsigned int seed = 1;
 	char text[32];
 	long done = 0;

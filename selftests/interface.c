@@ -725,8 +725,8 @@ static int put_dimm_back(long long slot)
 	char command[256];
 
 	snprintf(command, sizeof(command),
-		 "{'execute': 'device_add', 'arguments': {'driver': 'pc-dimm', "
-		 "'id': 'dimm3', 'memdev': 'mdimm3', 'slot': %lld}}",
+		 "{'execute': 'device_add', 'arguments': {"
+		 "'driver': 'pc-dimm', 'id': 'dimm3', 'memdev': 'mdimm3', 'slot': %lld}}",
 		 slot);
 	while (hr_qmp(command, NULL, 0)) {
 		if (!hr_poll(deadline))
@@ -886,8 +886,8 @@ static bool command_line(const char *key, char *value, size_t len)
 
 	if (hr_read_file("/proc/cmdline", line, sizeof(line)) < 0)
 		return false;
-	for (word = strtok_r(line, " \n", &save); word;
-	     word = strtok_r(NULL, " \n", &save)) {
+	for (word = strtok_r(line, "\n ", &save); word;
+	     word = strtok_r(NULL, "\n ", &save)) {
 		if (strncmp(word, key, strlen(key)))
 			continue;
 		snprintf(value, len, "%s\n", word + strlen(key));
@@ -920,7 +920,7 @@ TEST_F_TIMEOUT(plug, auto_online_new_block, TEST_S)
 {
 	static const struct {
 		const char *policy, *online_movable, *kind;
-	} cases[] = {
+	} values[] = {
 		{ "offline", "zone", "offline" },
 		{ "online_movable", "zone", "online_movable" },
 		{ "online_hotremove", "zone", "online_hotremove" },
@@ -931,15 +931,15 @@ TEST_F_TIMEOUT(plug, auto_online_new_block, TEST_S)
 
 	if (self->mib < 0)
 		SKIP(return, "needs virtio-mem vm0, CONFIG_VIRTIO_MEM");
-	for (i = 0; i < (hr_supported() ? ARRAY_SIZE(cases) : 2); i++) {
+	for (i = 0; i < (hr_supported() ? ARRAY_SIZE(values) : 2); i++) {
 		if (hr_supported())
 			ASSERT_EQ(0, hr_write_file(ONLINE_MOVABLE,
-						   cases[i].online_movable));
-		ASSERT_EQ(0, hr_write_file(AUTO_ONLINE, cases[i].policy));
+						   values[i].online_movable));
+		ASSERT_EQ(0, hr_write_file(AUTO_ONLINE, values[i].policy));
 		block = grow_by_one_block(self->mib);
 		ASSERT_LE(0, block);
-		EXPECT_TRUE(becomes(block, cases[i].kind))
-		TH_LOG("%s, not %s", kind_of(block), cases[i].kind);
+		EXPECT_TRUE(becomes(block, values[i].kind))
+		TH_LOG("%s, not %s", kind_of(block), values[i].kind);
 		EXPECT_EQ(0, hr_check_invariants());
 		EXPECT_EQ(0, hr_vmem_resize("vm0", self->mib, UNPLUG_S));
 		EXPECT_TRUE(wait_block(block, false));

@@ -712,7 +712,8 @@ static const struct load_type load_types[] = {
 	  "CONFIG_EXT4_FS and CONFIG_BLK_DEV_LOOP", setup_ext4, fill_readers,
 	  NULL, check_readers },
 };
-#define LOAD_TYPES (sizeof(load_types) / sizeof(load_types[0]))
+
+#define LOAD_TYPES (sizeof(load_types) / sizeof(*load_types))
 
 /* The i-th of both tables: the last one has no name. */
 static const struct load_type *nth(unsigned int i)
@@ -829,7 +830,9 @@ int load_start(struct load *l, const char *name, size_t mib, uint64_t seed)
 	l->type = find(name);
 	l->bytes = mib * MIB;
 	l->seed = seed;
-	l->zram = l->from_worker = l->to_worker = -1;
+	l->zram = -1;
+	l->from_worker = -1;
+	l->to_worker = -1;
 	if (!l->type)
 		return -EINVAL;
 	l->shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,

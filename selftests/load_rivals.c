@@ -125,6 +125,7 @@ struct uffdio_move {
 	__u64 dst, src, len, mode;
 	__s64 move;
 };
+
 #define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
 #endif
 
@@ -299,7 +300,7 @@ static int setup_exec(struct load *l)
 static void churn_exec(struct load *l)
 {
 	static char text[64 << 10];
-	char *argv[] = { PROGRAM, text, text, text, NULL };
+	char *const argv[] = { PROGRAM, text, text, text, NULL };
 	int i;
 
 	memset(text, 'x', sizeof(text) - 1);

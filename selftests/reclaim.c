@@ -795,6 +795,7 @@ static bool given_up(void)
 static int grow_until_free(struct pressure *p, long pages)
 {
 	struct pressure_counters now;
+	unsigned long want;
 	long over;
 	int ret = 0, quiet = 0;
 
@@ -809,10 +810,8 @@ static int grow_until_free(struct pressure *p, long pages)
 		}
 		quiet = 0;
 		/* What it takes to have a page is not in it. */
-		ret = pressure_grow(p,
-				    pressure_done(p) + over * PAGE_KIB * 3 / 4 +
-					    1,
-				    0, GROW_SECONDS);
+		want = pressure_done(p) + over * PAGE_KIB * 3 / 4 + 1;
+		ret = pressure_grow(p, want, 0, GROW_SECONDS);
 	}
 	return ret;
 }

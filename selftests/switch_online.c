@@ -120,7 +120,7 @@ static void take_snapshot(struct snapshot *s)
 	s->switches = hr_vmstat("hotremove_switch");
 }
 
-static int changed(const struct snapshot *was, bool quiet)
+static int changes(const struct snapshot *was, bool quiet)
 {
 	struct snapshot now;
 	int bad = 0;
@@ -166,7 +166,7 @@ static int not_refused(int block, int err)
 				       strerror(-err));
 			return 1;
 		}
-		bad = changed(&before, i < 4);
+		bad = changes(&before, i < 4);
 	}
 	return bad + is_hotremove(block) +
 	       !hr_block_is(block, "state", "online") + hr_check_invariants();
@@ -526,7 +526,7 @@ TEST_F_TIMEOUT(boot, present_state, TEST_S)
 	EXPECT_EQ(-EINVAL,
 		  hr_block_write(self->block, "state", "online_movable"));
 	EXPECT_TRUE(is_hotremove(self->block));
-	EXPECT_EQ(0, changed(&before, false));
+	EXPECT_EQ(0, changes(&before, false));
 	ASSERT_EQ(0, to_ordinary(self->block));
 	EXPECT_EQ(-EINVAL, to_ordinary(self->block));
 	EXPECT_EQ(-EINVAL, hr_block_write(self->block, "state", "online"));
@@ -585,7 +585,7 @@ TEST(never)
 	take_snapshot(&before);
 	EXPECT_EQ(-EINVAL, to_hotremove(0));
 	EXPECT_EQ(-EINVAL, to_ordinary(0));
-	EXPECT_EQ(0, changed(&before, false));
+	EXPECT_EQ(0, changes(&before, false));
 
 	n = hr_take_blocks(blocks, 1, MAX_BLOCKS);
 	if (n >= 1) {
