@@ -307,7 +307,7 @@ FIXTURE_SETUP(nth)
 		SKIP(return, "needs CONFIG_CONTIG_TEST");
 	if (hr_take_blocks(&self->block, 1, 1) < 1)
 		SKIP(return,
-			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
+		     "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
 	self->is = OFFLINE;
 	self->file = -1;
 	/* Without SA_RESTART: it is to end what takes too long. */
