@@ -74,7 +74,7 @@ static int lines_with(const char *path, const char *text)
 	FILE *f = fopen(path, "re");
 
 	while (f && fgets(line, sizeof(line), f))
-		n += strstr(line, text) != NULL;
+		n += !!strstr(line, text);
 	if (f)
 		fclose(f);
 	return n;
@@ -227,7 +227,7 @@ FIXTURE_SETUP(block)
 		SKIP(return, HR_SKIP_REASON);
 	if (hr_take_blocks(blocks, 1, 64) < 1)
 		SKIP(return,
-			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
+		     "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
 	self->nr = blocks[0];
 	hr_read_file(PARAMETERS "offline_passes", self->passes,
 		     sizeof(self->passes));
@@ -253,7 +253,7 @@ FIXTURE_TEARDOWN(block)
  */
 static bool waited(const struct attempt *a)
 {
-	return a->cpu < 0.2 + 0.1 * a->seconds + 25e-6 * a->moved;
+	return a->cpu < 0.2 + 0.1 * a->seconds + 0.000025 * a->moved;
 }
 
 /*
@@ -1124,7 +1124,7 @@ TEST(unmovable)
 
 	if (access(HR_SYS_MEMORY, F_OK) || hr_take_blocks(blocks, 1, 64) < 1)
 		SKIP(return,
-			   "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
+		     "needs an offline memory block: a DIMM or CONFIG_VIRTIO_MEM");
 	ASSERT_EQ(0, hr_block_write(blocks[0], "state", "online_kernel"));
 	ASSERT_EQ(0, pressure_unmovable(&pipes, NULL));
 	/* Ordinary zones are filled from the top, what others left there first. */
