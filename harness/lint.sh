@@ -14,20 +14,33 @@ verdict() {
 	"$@" >&2 || bad=y
 }
 
-# Prints the types of complaint that lint.allow permits a patch, with commas.
+# allowed WHOM: prints the types of complaint that lint.allow permits, with commas.
 allowed() {
-	awk -v patch="$1" 'substr(patch, 6) ~ "^" $1 { print $2 }' \
+	awk -v whom="$1" 'whom ~ "^" $1 { print $2 }' \
 		"patches/$SERIES/lint.allow" | paste -sd,
 }
+
+# checkpatch WHOM ARGUMENT...: what is not permitted to WHOM.
+checkpatch() (
+	ignore=$(allowed "$1")
+	shift
+	# /usr/bin first: its python3 has what checkpatch's licence check needs
+	cd "$src" && PATH=/usr/bin:$PATH scripts/checkpatch.pl --strict --no-signoff \
+		--quiet --show-types ${ignore:+--ignore "$ignore"} "$@"
+)
 
 check_patches() (
 	status=0
 	for patch in $(harness/series.sh list); do
-		ignore=$(allowed "$patch")
-		# /usr/bin first: its python3 has what checkpatch's licence check needs
-		(cd "$src" && PATH=/usr/bin:$PATH scripts/checkpatch.pl --strict --no-signoff --quiet \
-			--show-types ${ignore:+--ignore "$ignore"} \
-			"$OLDPWD/patches/$SERIES/$patch") || status=1
+		checkpatch "${patch#*-}" "$PWD/patches/$SERIES/$patch" || status=1
+	done
+	exit $status
+)
+
+check_selftests() (
+	status=0
+	for file in selftests/*.[ch]; do
+		checkpatch "$file" -f "$PWD/$file" || status=1
 	done
 	exit $status
 )
@@ -39,7 +52,7 @@ check_shell() {
 
 # The kernel's rules, as its other selftests have them where clang-format knows
 # nothing of kselftest_harness.h: a space in "FIXTURE_VARIANT_ADD(a, b) {", SKIP() left
-# as it was written, no "(" at the end of a line.
+# as it was written, a "(" at the end of a line only of what has one argument.
 selftest_format() {
 	sed -e 's/^\(PenaltyBreakBeforeFirstCallParameter\):.*/\1: 2000/' \
 		-e '/^\.\.\.$/d' "$src/.clang-format"
@@ -110,6 +123,7 @@ check_sparse() {
 for part; do
 	case $part in
 	style)	verdict "patches: checkpatch.pl" check_patches
+		verdict "selftests: checkpatch.pl" check_selftests
 		verdict "scripts: shellcheck" check_shell
 		verdict "C: clang-format with the kernel's rules" check_format
 		verdict "nothing left to be done" check_todo
