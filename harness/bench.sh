@@ -295,6 +295,7 @@ kernels() {
 describe() {
 	echo "# $("$QEMU" --version | head -n 1)"
 	echo "# $(uname -m), accelerator $ACCEL, file system $(files)"
+	echo "# series: tree $(git -C "${SOURCE:-$BUILD/src}" rev-parse 'HEAD^{tree}' 2>/dev/null)"
 	for kernel in $({ printf '%s\n' stock n patched; kernels; } | awk '!seen[$0]++'); do
 		objects=$(objects "$kernel")
 		[ -r "$objects/arch/x86/boot/bzImage" ] || continue

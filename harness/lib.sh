@@ -11,6 +11,9 @@ log=$PWD/$BUILD/log
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 export GIT_COMMITTER_NAME=hotremove GIT_COMMITTER_EMAIL=hotremove@localhost
+# Nor does a kernel say when and where it was built: results name it by its image.
+export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026' KBUILD_BUILD_VERSION=1
+export KBUILD_BUILD_USER=hotremove KBUILD_BUILD_HOST=localhost
 
 # say WHAT TEXT: one short line of progress, silent under make -s.
 say() {

@@ -126,6 +126,7 @@ table() {
 	$(guests)
 	EOF
 	[ $# -gt 0 ] || fail "nothing was run"
+	echo "$(git -C "${SOURCE:-$BUILD/src}" log -1 --format='series: tree %T'), setup $is"
 	awk -v wanted="$ROUNDS" -f "$harness/soak.awk" "$@"
 }
 

@@ -148,6 +148,7 @@ compare() {
 describe() {
 	echo "Made by: make upstream${UPSTREAM:+ UPSTREAM=$UPSTREAM}"
 	echo "$("$QEMU" --version | head -n 1), accelerator $ACCEL; $(stress-ng --version | sed 's/ (.*//')"
+	echo "series: tree $(git -C "${SOURCE:-$BUILD/src}" rev-parse 'HEAD^{tree}' 2>/dev/null)"
 	for kernel in "stock $STOCK" "patched $PATCHED"; do
 		echo "${kernel% *}: $(sed -n 's/.*Linux version \([^ ]*\) .*/\1/p' \
 			"$BUILD/logs/upstream-$(echo "${kernel% *}" | sed s/patched/used/)/console.log" | head -n 1)," \
