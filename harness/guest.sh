@@ -101,6 +101,24 @@ set_limits() {
 	words="$words watchdog_thresh=$((thresh < 60 ? thresh : 60))"
 }
 
+# What KASAN, kmemleak and others keep beside each page and object: with as much more,
+# a test has about the memory that it has without them. The first node is larger then.
+DEBUG_MIB=384
+machine() {
+	cat "$accel" "$configs/all.args" "$configs/${ARCH:-x86_64}.args" "$configs/$variant.args"
+	echo "${EXTRA:-}"
+}
+debug_machine() {
+	[ "${DEBUG:-0}" != 0 ] || { cat; return; }
+	awk -v more=$DEBUG_MIB '
+		/^-m [0-9]+M/ { sub(/[0-9]+M/, substr($2, 1, index($2, "M") - 1) + more "M") }
+		match($0, /id=ram0,size=[0-9]+M/) {
+			size = substr($0, RSTART + 13, RLENGTH - 14)
+			sub(/id=ram0,size=[0-9]+M/, "id=ram0,size=" size + more "M")
+		}
+		{ sub(/max-ram-below-4g=1G/, "max-ram-below-4g=" 1024 + more "M"); print }'
+}
+
 # Options and kernel words from the .args files, then what is the same for all.
 compose() {
 	append=
@@ -113,8 +131,7 @@ compose() {
 		*)	set -- "$@" $option $rest ;;
 		esac
 	done <<-EOF
-	$(cat "$accel" "$configs/all.args" "$configs/${ARCH:-x86_64}.args" "$configs/$variant.args")
-	${EXTRA:-}
+	$(machine | debug_machine)
 	EOF
 	append="${append# } $words${APPEND:+ $APPEND}"
 
