@@ -94,7 +94,7 @@ endif
 .SUFFIXES:
 .PHONY: demo check bench bench-repeat bench-wallclock bench-compare plots table soak \
 	upstream dump kcsan kunit shell source patched kernel kernel-image initramfs lint lint-style \
-	bisect-check matrix export refresh clean distclean help \
+	bisect-check matrix docs export refresh clean distclean help \
 	packages lint-packages FORCE
 ifneq ($(V),1)
 .SILENT:
@@ -202,6 +202,11 @@ bisect-check: patched $(OUT)/.config
 matrix: patched $(OUT)/.config
 	harness/packages.sh matrix
 	harness/matrix.sh
+
+## render the kernel's documentation, as far as the series touches it: no new warning
+docs: patched
+	harness/packages.sh docs
+	harness/docs.sh
 
 ## write the commits of build/<series>/src back to patches/
 refresh: $(TREE)/.source

@@ -5,6 +5,7 @@
 #	harness/packages.sh lint	to check the style, too
 #	harness/packages.sh plots	to draw, too
 #	harness/packages.sh kunit	to run kunit.py, too
+#	harness/packages.sh docs	to render documentation, too
 #	harness/packages.sh dump	to read dumps, too
 #	harness/packages.sh matrix	to compile for other machines, too
 #	harness/packages.sh upstream	to compile and run other suites, too
@@ -27,6 +28,7 @@ wanted="$build $guest $test"
 [ "${1-}" != lint ] || wanted="$wanted $lint"
 [ "${1-}" != plots ] || wanted="$wanted gnuplot-nox"
 [ "${1-}" != kunit ] || wanted="$wanted python3"
+[ "${1-}" != docs ] || wanted="$wanted python3-sphinx python3-sphinx-rtd-theme"
 [ "${1-}" != dump ] || wanted="$wanted makedumpfile"
 [ "${1-}" != matrix ] || wanted="$wanted clang gcc-aarch64-linux-gnu"
 [ "${1-}" != upstream ] ||
