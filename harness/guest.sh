@@ -103,7 +103,7 @@ set_limits() {
 
 # What KASAN, kmemleak and others keep beside each page and object: with as much more,
 # a test has about the memory that it has without them. The first node is larger then.
-DEBUG_MIB=384
+DEBUG_MIB=192
 machine() {
 	cat "$accel" "$configs/all.args" "$configs/${ARCH:-x86_64}.args" "$configs/$variant.args"
 	echo "${EXTRA:-}"
