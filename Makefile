@@ -144,7 +144,7 @@ table:
 ## the kernel's own suites and stress-ng, stock and with the series: what is not the same
 upstream: kernel initramfs
 	harness/packages.sh upstream
-	PATCHED=$(OUT) harness/bench-kernels.sh stock
+	harness/bench-kernels.sh stock-upstream upstream
 	harness/upstream.sh
 
 ## a dump of a guest, stock and with the series: does makedumpfile find in it what is free?

@@ -2,7 +2,7 @@
 # The kernels of make bench, those that its rows need: the one without the series,
 # the one with it but without the option, and the one with both; with and without
 # it, those that count locks and TLB flushes; and those with a patch of
-# patches/experiments. And those of make kcsan, if they are named.
+# patches/experiments. And those of make kcsan and make upstream, if they are named.
 # Everything else is as configured in $OUT, but for CONFIG_DEBUG_VM, which has a
 # part in every allocation and which no distribution sets.
 #
@@ -10,7 +10,7 @@
 #	harness/bench-kernels.sh NAME...	these instead, as bench.sh --kernels has them
 #
 # Environment: BENCH, as for bench.sh; STOCK, OPTION_N, PATCHED, LOCKSTAT, STOCK_LOCKSTAT,
-# PLACEMENT, NAIVE, KCSAN, STOCK_KCSAN: object directories; those that exist and are not ours are left alone.
+# PLACEMENT, NAIVE, KCSAN, STOCK_KCSAN, UPSTREAM_KERNEL, STOCK_UPSTREAM: object directories; those that exist and are not ours are left alone.
 set -eu
 cd "$(dirname "$0")/.."
 . harness/lib.sh
@@ -21,6 +21,7 @@ cd "$(dirname "$0")/.."
 : "${STOCK_LOCKSTAT:=$BUILD/out-stock-lockstat}"
 : "${PLACEMENT:=$BUILD/out-placement}" "${NAIVE:=$BUILD/out-naive}"
 : "${KCSAN:=$BUILD/out-kcsan}" "${STOCK_KCSAN:=$BUILD/out-stock-kcsan}"
+: "${UPSTREAM_KERNEL:=$BUILD/out-upstream}" "${STOCK_UPSTREAM:=$BUILD/out-stock-upstream}"
 
 # build NAME TREE OBJECTS [WORD...]: unless it is of this commit and configuration
 # already; with WORD for make.
@@ -67,7 +68,7 @@ needs() {
 	esac
 }
 
-if [ "$PATCHED" = "$BUILD/out-bench" ] && ! needs kcsan; then
+if [ "$PATCHED" = "$BUILD/out-bench" ] && ! needs kcsan && ! needs upstream; then
 	configure "$src" "$PATCHED"
 	build patched "$src" "$PATCHED"
 fi
@@ -112,6 +113,24 @@ if needs stock-kcsan; then
 	tree=$BUILD/stock-src
 	tree_at base
 	kcsan stock-kcsan "$tree" "$STOCK_KCSAN"
+fi
+
+# upstream NAME TREE OBJECTS: with what others' tests ask for. Both check what they do.
+upstream() {
+	configure "$2" "$3" --enable DEBUG_VM --enable CGROUP_HUGETLB \
+		--enable PTE_MARKER_UFFD_WP --enable DAMON --enable DAMON_VADDR \
+		--enable DAMON_PADDR --enable DAMON_SYSFS --enable DAMON_DBGFS_DEPRECATED \
+		--enable DAMON_RECLAIM --enable DAMON_LRU_SORT
+	build "$1" "$2" "$3"
+}
+
+if needs upstream; then
+	upstream upstream "$src" "$UPSTREAM_KERNEL"
+fi
+if needs stock-upstream; then
+	tree=$BUILD/stock-src
+	tree_at base
+	upstream stock-upstream "$tree" "$STOCK_UPSTREAM"
 fi
 
 # experiment NAME OBJECTS: the series and patches/experiments/NAME.patch.

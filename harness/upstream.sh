@@ -19,7 +19,7 @@ set -euf
 cd "$(dirname "$0")/.."
 . harness/lib.sh
 
-: "${STOCK:=$BUILD/out-stock}" "${PATCHED:=$OUT}"
+: "${STOCK:=$BUILD/out-stock-upstream}" "${PATCHED:=$BUILD/out-upstream}"
 : "${TIMEOUT_MUL:=1}" "${CC:=gcc}"
 list=qemu-configs/upstream
 work=$BUILD/upstream
