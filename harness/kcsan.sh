@@ -28,7 +28,7 @@ ALLOW=/dev/null
 ACCEL=tcg-multi
 # A report is no reason to stop. Four times as many accesses are watched as by default,
 # as an emulated CPU does little in a second.
-APPEND="${APPEND:-} panic_on_warn=0 kcsan.skip_watch=1000"
+APPEND="${APPEND:-} panic_on_warn=0 kcsan.skip_watch=1000 kcsan.udelay_task=200"
 export APPEND BUILD TIMEOUT_MUL SILENCE_LIMIT RUN_LIMIT ALLOW ACCEL
 
 # <name> <kernel> <variant> <what>
