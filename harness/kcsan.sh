@@ -26,9 +26,9 @@ TIMEOUT_MUL=$((${TIMEOUT_MUL:-1} * 4))
 # Nothing but races is looked for.
 ALLOW=/dev/null
 ACCEL=tcg-multi
-# A report is no reason to stop. Four times as many accesses are watched as by default,
+# A report is no reason to stop. Twice as many accesses are watched as by default,
 # as an emulated CPU does little in a second.
-APPEND="${APPEND:-} panic_on_warn=0 kcsan.skip_watch=1000 kcsan.udelay_task=200"
+APPEND="${APPEND:-} panic_on_warn=0 kcsan.skip_watch=2000"
 export APPEND BUILD TIMEOUT_MUL SILENCE_LIMIT RUN_LIMIT ALLOW ACCEL
 
 # <name> <kernel> <variant> <what>
