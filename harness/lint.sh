@@ -29,21 +29,21 @@ checkpatch() (
 		--quiet --show-types ${ignore:+--ignore "$ignore"} "$@"
 )
 
-check_patches() (
-	status=0
-	for patch in $(harness/series.sh list); do
-		checkpatch "${patch#*-}" "$PWD/patches/$SERIES/$patch" || status=1
-	done
-	exit $status
-)
+# xargs calls us back for each of them, as one is not done in no time.
+check_one() {
+	case $1 in
+	selftests/*)	checkpatch "$1" -f "$PWD/$1" ;;
+	*)		checkpatch "${1#*-}" "$PWD/patches/$SERIES/$1" ;;
+	esac
+}
 
-check_selftests() (
-	status=0
-	for file in selftests/*.[ch]; do
-		checkpatch "$file" -f "$PWD/$file" || status=1
-	done
-	exit $status
-)
+check_patches() {
+	harness/series.sh list | xargs -P "$JOBS" -n 1 harness/lint.sh --one
+}
+
+check_selftests() {
+	printf '%s\n' selftests/*.[ch] | xargs -P "$JOBS" -n 1 harness/lint.sh --one
+}
 
 check_shell() {
 	# shellcheck disable=SC2046 # a list of files
@@ -119,6 +119,11 @@ check_sparse() {
 	new=$(comm -23 "$dir/found" "$known")
 	[ -z "$new" ] || { echo "new warnings:"; echo "$new"; return 1; }
 }
+
+if [ "${1-}" = --one ]; then
+	check_one "$2"
+	exit
+fi
 
 for part; do
 	case $part in
