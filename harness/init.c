@@ -323,6 +323,21 @@ static void look_for_leaks(void)
 	mark(i == 2 ? "looked for leaks" : "nobody looked for leaks");
 }
 
+/* How much KCSAN has watched, in a kernel that has it (make kcsan), to its log. */
+static void say_watched(void)
+{
+	FILE *f = fopen("/sys/kernel/debug/kcsan", "r");
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (strstr(line, "watchpoints") || strstr(line, "races"))
+			mark(line);
+	}
+	if (f)
+		fclose(f);
+}
+
 /* Its exit status says nothing in 6.12: the host reads the TAP instead. */
 static int run_tests(char *list)
 {
@@ -411,12 +426,16 @@ static int run_what(char *what)
 
 int main(void)
 {
+	int status;
+
 	mount_all();
 	link_standard_files();
 	export_cmdline();
 	open_ports();
 	say("booted\n");
-	say("exit %d\n", run_what(getenv("HR_RUN")));
+	status = run_what(getenv("HR_RUN"));
+	say_watched();
+	say("exit %d\n", status);
 	sync();
 	reboot(RB_POWER_OFF);
 	die("power off");

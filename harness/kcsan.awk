@@ -47,13 +47,15 @@ FNR == 1 {
 inside && /^=+$/ { inside = 0; next }
 inside && text != "" { first[text] = first[text] "    " $0 "\n" }
 
+/hotremove: setup_watchpoints: / { watched[name] = $NF }
 /reboot: Power down/ { ended[name] = 1 }
 
 END {
 	for (i = 1; i <= logs; i++) {
-		printf "%-12s %5d reports%s\n", names[i], reports[names[i]],
+		printf "%-12s %9d accesses watched, %4d reports%s\n", names[i],
+			watched[names[i]], reports[names[i]],
 			names[i] in ended ? "" : ", and the guest was LOST"
-		bad += !(names[i] in ended)
+		bad += !(names[i] in ended) || !watched[names[i]]
 	}
 	for (i = 1; i <= n; i++) {
 		title = titles[i]
