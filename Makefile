@@ -153,7 +153,7 @@ dump: kernel initramfs
 	PATCHED=$(OUT) harness/bench-kernels.sh stock
 	harness/dump.sh
 
-## thousands of schedules of a removal and somebody else, each repeatable by its seed
+## thousands of schedules of a removal and somebody else, each with a seed
 soak: kernel initramfs
 	harness/soak.sh
 

@@ -5,8 +5,9 @@
 #	harness/soak.sh
 #	harness/soak.sh --table		of what there is, with the same SEED= and so on
 #
-# A guest is repeated, to the instruction, by its first seed and its rounds: its time
-# is virtual (qemu-configs/icount.args), and the hypervisor has no part in it. Each
+# A guest is repeated, to the instruction, by its first seed and its rounds, unless a
+# busy host has a part in it (docs/testing.md): its time is virtual
+# (qemu-configs/icount.args), and the hypervisor has no part in it. Each
 # leaves its schedules in $BUILD/soak, with what they depend on, so that a run that
 # was interrupted goes on with RESUME=1. Exit status 0 if nothing failed, 3 if it
 # could not run, else 1.
