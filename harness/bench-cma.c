@@ -679,7 +679,7 @@ static long free_in_area(void)
 
 /*
  * The area is to be in use, though what was asked for last has just been freed:
- * by anonymous memory of ours, rather than to wait until others have come there.
+ * by anonymous memory of ours, rather than wait until others have come there.
  * If others have all of it, but a page of ours is to be held there, more is taken
  * than is free: what is reclaimed for it lies in the area as well.
  */

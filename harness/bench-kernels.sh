@@ -1,7 +1,7 @@
 #!/bin/sh
 # The kernels of make bench, those that its rows need: the one without the series,
 # the one with it but without the option, and the one with both; with and without
-# it, those that count locks and TLB flushes; and those with a patch of
+# it, those that count locks, TLB flushes and RCU's grace periods; and those with a patch of
 # patches/experiments. And those of make kcsan and make upstream, if they are named.
 # Everything else is as configured in $OUT, but for CONFIG_DEBUG_VM, which has a
 # part in every allocation and which no distribution sets.
@@ -86,14 +86,15 @@ if { needs n || { [ $# -eq 0 ] && [ -e "$OPTION_N/vmlinux" ]; }; } && [ "$OPTION
 	build option-n "$src" "$OPTION_N"
 fi
 if needs lockstat && [ "$LOCKSTAT" = "$BUILD/out-lockstat" ]; then
-	configure "$src" "$LOCKSTAT" --enable LOCK_STAT --enable DEBUG_TLBFLUSH
+	configure "$src" "$LOCKSTAT" --enable LOCK_STAT --enable DEBUG_TLBFLUSH \
+		--enable RCU_TRACE
 	build lockstat "$src" "$LOCKSTAT"
 fi
 if needs stock-lockstat && [ "$STOCK_LOCKSTAT" = "$BUILD/out-stock-lockstat" ]; then
 	tree=$BUILD/stock-src
 	tree_at base
 	configure "$tree" "$STOCK_LOCKSTAT" --disable MIGRATE_HOTREMOVE \
-		--enable LOCK_STAT --enable DEBUG_TLBFLUSH
+		--enable LOCK_STAT --enable DEBUG_TLBFLUSH --enable RCU_TRACE
 	build stock-lockstat "$tree" "$STOCK_LOCKSTAT"
 fi
 

@@ -1412,17 +1412,77 @@ static const struct {
 };
 #define NR_FLUSHES (sizeof(flushes) / sizeof(flushes[0]))
 
+/* Grace periods of RCU, by the trace event of their end: with CONFIG_RCU_TRACE. */
+static const struct {
+	const char *event, *key;
+} graces[] = {
+	{ "rcu_grace_period", "rcu" },
+	{ "rcu_exp_grace_period", "rcu_expedited" },
+};
+#define NR_GRACES (sizeof(graces) / sizeof(graces[0]))
+/* Apart from what else is traced. */
+#define RCU_TRACING TRACING "/instances/rcu"
+
 struct held {
 	double max_us[NR_LOCKS], all_us[NR_LOCKS], times[NR_LOCKS];
 	long migrated;
-	long flushed[NR_FLUSHES]; /* negative: not counted */
+	long flushed[NR_FLUSHES], graces[NR_GRACES]; /* negative: not counted */
 };
+
+static int watch_event(const char *event)
+{
+	char path[128];
+	int ret;
+
+	snprintf(path, sizeof(path), RCU_TRACING "/events/rcu/%s/filter",
+		 event);
+	ret = hr_write_file(path, "gpevent == \"end\"");
+	snprintf(path, sizeof(path), RCU_TRACING "/events/rcu/%s/enable",
+		 event);
+	return ret ? ret : hr_write_file(path, "1");
+}
+
+static void watch_graces(struct held *held)
+{
+	unsigned int i;
+	int fd;
+
+	mkdir(RCU_TRACING, 0700);
+	hr_write_file(RCU_TRACING "/tracing_on", "0");
+	/* To open it like that is what empties it. */
+	fd = open(RCU_TRACING "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	for (i = 0; i < NR_GRACES; i++)
+		held->graces[i] = watch_event(graces[i].event) ? -1 : 0;
+	hr_write_file(RCU_TRACING "/tracing_on", "1");
+}
+
+static void read_graces(struct held *held)
+{
+	char line[512], name[64];
+	unsigned int i;
+	FILE *f;
+
+	hr_write_file(RCU_TRACING "/tracing_on", "0");
+	f = fopen(RCU_TRACING "/trace", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		for (i = 0; i < NR_GRACES; i++) {
+			snprintf(name, sizeof(name), ": %s: ", graces[i].event);
+			if (held->graces[i] >= 0 && strstr(line, name))
+				held->graces[i]++;
+		}
+	}
+	if (f)
+		fclose(f);
+}
 
 static void watch_locks(struct held *held)
 {
 	unsigned int i;
 	int ret;
 
+	watch_graces(held);
 	for (i = 0; i < NR_FLUSHES; i++)
 		held->flushed[i] = hr_vmstat(flushes[i].name);
 	ret = hr_write_file(LOCK_STAT, "0");
@@ -1465,6 +1525,7 @@ static void read_locks(struct held *held)
 		if (held->flushed[i] >= 0)
 			held->flushed[i] =
 				hr_vmstat(flushes[i].name) - held->flushed[i];
+	read_graces(held);
 }
 
 static void add_locks(struct held *sum, const struct held *held)
@@ -1480,6 +1541,8 @@ static void add_locks(struct held *sum, const struct held *held)
 	sum->migrated += held->migrated;
 	for (i = 0; i < NR_FLUSHES; i++)
 		sum->flushed[i] += held->flushed[i];
+	for (i = 0; i < NR_GRACES; i++)
+		sum->graces[i] += held->graces[i];
 }
 
 /*
@@ -1500,6 +1563,10 @@ static void result_locks(const char *work, const struct held *held,
 	for (i = 0; i < NR_FLUSHES; i++) {
 		snprintf(key, sizeof(key), "%s_%s", work, flushes[i].key);
 		result_count(key, held->flushed[i]);
+	}
+	for (i = 0; i < NR_GRACES; i++) {
+		snprintf(key, sizeof(key), "%s_%s", work, graces[i].key);
+		result_count(key, held->graces[i]);
 	}
 	for (i = 0; i < NR_LOCKS; i++) {
 		const char *lock = locks[i].key;

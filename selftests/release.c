@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Proves that hot-removable memory is lent to the kernel rather than to kill,
+ * Proves that hot-removable memory is lent to the kernel rather than kill,
  * not before everything else was tried, and that it comes back.
  *
  *              nothing left to      released: ordinary     armed again
@@ -224,7 +224,7 @@ static void watch_read(struct watch *w)
 			w->refused++;
 		if (sscanf(message, ";hotremove: memory%d is ", &block) != 1)
 			continue;
-		if (strstr(message, " in part ordinary memory now"))
+		if (strstr(message, " is partly ordinary memory now"))
 			told(w, block)->partial++;
 		else if (strstr(message, " hot-removable as a whole again"))
 			told(w, block)->whole++;
@@ -722,7 +722,7 @@ SCENE(policy);
 FIXTURE_VARIANT(policy)
 {
 	pressure_start *start;
-	bool waits; /* rather than to be killed */
+	bool waits; /* rather than be killed */
 };
 
 FIXTURE_VARIANT_ADD(policy, pages) {
