@@ -44,6 +44,7 @@ UPSTREAM    ?=
 TIMEOUT_MUL ?= 1
 ## what make bench-compare compares: A= was, B= is; empty: what was kept, and the last make bench
 A           ?=
+## see A=
 B           ?=
 ## where make export puts its mails
 DIR         ?= $(BUILD)/export

@@ -181,4 +181,4 @@ if [ $status -ne 0 ]; then
 	exit $status
 fi
 echo "Next:  make check    all tests in all guests"
-echo "       make shell    a guest to try it in (plug 512, unplug)"
+echo "       make shell    a guest to try it in (plug 512, plug 0)"

@@ -243,7 +243,7 @@ int main(int argc, char **argv)
 	refuse_pinned();
 
 	tell(" ");
-	tell("What was there at boot becomes removable, but for blocks of two zones or with holes:");
+	tell("What was there at boot becomes removable, except blocks that span two zones or have holes:");
 	switch_boot_memory();
 
 	ret = hr_return_blocks();

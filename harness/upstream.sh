@@ -20,7 +20,7 @@ cd "$(dirname "$0")/.."
 . harness/lib.sh
 
 : "${STOCK:=$BUILD/out-stock-upstream}" "${PATCHED:=$BUILD/out-upstream}"
-: "${TIMEOUT_MUL:=1}" "${CC:=gcc}"
+: "${TIMEOUT_MUL:=1}" "${CC:=gcc}" "${QEMU:=qemu-system-x86_64}"
 list=qemu-configs/upstream
 work=$BUILD/upstream
 collections="cgroup damon memory-hotplug mm"
