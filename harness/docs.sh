@@ -25,14 +25,19 @@ render() {
 	done
 }
 
+# rendered LOG: what it complains about, wherever the tree and what was made of it are.
+rendered() {
+	warnings "$1" | sed -E "s#$PWD/($src|$tree|$objects/base|$objects/patched)/##g" | sort -u
+}
+
 mkdir -p "$objects" "$log"
 if ! [ -e "$known" ]; then
 	tree_at base
 	render "$tree" "$objects/base" "$log/docs-base"
-	warnings "$log/docs-base" >"$known" || :
+	rendered "$log/docs-base" >"$known"
 	rm -rf "$objects/base"
 fi
 render "$src" "$objects/patched" "$log/docs"
-new=$(warnings "$log/docs" | comm -23 - "$known")
+new=$(rendered "$log/docs" | comm -23 - "$known")
 [ -z "$new" ] || die "new warnings:" "$new" "next: see $log/docs"
 say DOCS "no new warning; $objects/patched/Documentation/output"
