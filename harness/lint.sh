@@ -89,9 +89,15 @@ check_todo() {
 	[ -z "$left" ] || { echo "left to be done:"; echo "$left"; return 1; }
 }
 
-# sparse_in TREE OBJECTS RESULT: the complaints about the files we touch.
+# sparse_in TREE OBJECTS RESULT: the complaints about the files we touch, in the
+# configuration of the guests and with what is not in it and has some of these files.
 # C=2: also about those which are compiled already.
 sparse_in() {
+	mkdir -p "$2"
+	cp "$OUT/.config" "$2"
+	"$1/scripts/config" --file "$2/.config" --enable DAMON --enable DAMON_PADDR \
+		--enable ZSWAP --enable ZSMALLOC
+	logged sparse-config "make lint V=1" make -C "$1" O="$PWD/$2" olddefconfig
 	objects=$(for file in $files; do
 		! [ -e "$1/$file" ] || echo "${file%.c}.o"
 	done)
@@ -109,13 +115,10 @@ check_sparse() {
 	mkdir -p "$dir" "$log"
 	if ! [ -e "$known" ]; then
 		tree_at base
-		cp "$OUT/.config" "$dir"
-		logged sparse-config "make lint V=1" \
-			make -C "$tree" O="$PWD/$dir" olddefconfig
-		sparse_in "$tree" "$dir" "$known.new" || return 1
+		sparse_in "$tree" "$dir/base" "$known.new" || return 1
 		mv "$known.new" "$known"
 	fi
-	sparse_in "$src" "$OUT" "$dir/found" || return 1
+	sparse_in "$src" "$dir/patched" "$dir/found" || return 1
 	new=$(comm -23 "$dir/found" "$known")
 	[ -z "$new" ] || { echo "new warnings:"; echo "$new"; return 1; }
 }
