@@ -7,7 +7,7 @@
  *	node 1: 768 MiB of movable-only memory
  *	node 2: 128 MiB of it, and the nearest
  *
- * Why: pages are moved to other nodes rather than kill, the nearest first. If
+ * Why: pages are moved to other nodes instead of killing, the nearest first. If
  * whoever comes to the end of a lap there says that nothing is left to be moved, and
  * all others believe it, something is killed with most of the memory free.
  *

@@ -65,7 +65,7 @@ enum pressure_counter {
 	PC_FREE_ORDINARY, /* free pages that a kernel request may use */
 	PC_FREE_CMA,
 	PC_FREE_HOTREMOVE,
-	PC_RELEASED, /* pages: what is ordinary memory rather than kill */
+	PC_RELEASED, /* pages: what is ordinary memory instead of killing */
 	PC_SLAB, /* reclaimable and not */
 	PC_FILE, /* nr_file_pages */
 	PC_ANON,
@@ -265,7 +265,7 @@ struct scene {
 void scene_spares(struct scene *s);
 
 /*
- * What a kernel may release rather than kill: "0" in each scene, so that there
+ * What a kernel may release instead of killing: "0" in each scene, so that there
  * is a kill when nothing can be evacuated or reclaimed, unless a test says
  * otherwise by scene_release(). 0, also on a kernel that does not release, or
  * -errno.

@@ -17,7 +17,7 @@
  * cache: page cache in movable-only memory is of no use to the kernel: a
  * legitimate kill leaves it alone, and a busy reader does not put the kill off.
  *
- * buffers: what only ordinary memory can hold is reclaimed rather than kill, whatever
+ * buffers: what only ordinary memory can hold is reclaimed instead of killing, whatever
  * else seems older.
  *
  * full: plugged memory is full; then page cache must be reclaimed to make room

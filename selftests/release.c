@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Proves that hot-removable memory is lent to the kernel rather than kill,
+ * Proves that hot-removable memory is lent to the kernel instead of killing,
  * not before everything else was tried, and that it comes back.
  *
  *              nothing left to      released: ordinary     armed again
@@ -723,7 +723,7 @@ SCENE(policy);
 FIXTURE_VARIANT(policy)
 {
 	pressure_start *start;
-	bool waits; /* rather than be killed */
+	bool waits; /* instead of being killed */
 };
 
 FIXTURE_VARIANT_ADD(policy, pages) {
