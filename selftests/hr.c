@@ -1064,7 +1064,7 @@ static int make_swap(const char *dev, size_t pages)
 	return ret;
 }
 
-int hr_zram_swapon(size_t bytes)
+int hr_zram_add(size_t bytes)
 {
 	char path[64], val[32];
 	int zram, ret;
@@ -1075,9 +1075,21 @@ int hr_zram_swapon(size_t bytes)
 	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", zram);
 	snprintf(val, sizeof(val), "%zu", bytes);
 	ret = hr_write_file(path, val);
-	snprintf(path, sizeof(path), "/dev/zram%d", zram);
 	if (!ret)
-		ret = make_swap(path, bytes / PAGE);
+		return zram;
+	hr_zram_swapoff(zram);
+	return ret;
+}
+
+int hr_zram_swapon(size_t bytes)
+{
+	char path[64];
+	int zram = hr_zram_add(bytes), ret;
+
+	if (zram < 0)
+		return zram;
+	snprintf(path, sizeof(path), "/dev/zram%d", zram);
+	ret = make_swap(path, bytes / PAGE);
 	if (!ret && swapon(path, 0))
 		ret = errno == ENOSYS ? -EOPNOTSUPP : -errno;
 	if (!ret)

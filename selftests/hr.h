@@ -176,7 +176,8 @@ int hr_mount_detached(const char *type, const char *key, const char *value);
 /* mke2fs with blocks of 4 KiB and these words, the last of them NULL. */
 int hr_mke2fs(const char *const *words);
 
-/* Swap of that size on a zram device of its own: its number or -errno. */
+/* A zram device of its own of that size: its number or -errno; and as swap. */
+int hr_zram_add(size_t bytes);
 int hr_zram_swapon(size_t bytes);
 void hr_zram_swapoff(int zram);
 
