@@ -124,6 +124,11 @@ bool hr_short(void)
 	return value && !strcmp(value, "1");
 }
 
+bool hr_debug_kernel(void)
+{
+	return !access("/sys/kernel/debug/kmemleak", F_OK);
+}
+
 long long hr_deadline(unsigned int seconds)
 {
 	return now_ms() + seconds * timeout_mul() * 1000;

@@ -99,6 +99,12 @@ bool hr_poll(long long deadline);
  */
 bool hr_short(void);
 
+/*
+ * Is this a kernel with debugging options? How much CPU time or memory something
+ * takes says nothing then: KASAN keeps freed memory for a while.
+ */
+bool hr_debug_kernel(void);
+
 /* ---- text files ------------------------------------------------------ */
 
 /* Note why something failed, with the text of err; returns err. */
